@@ -1,0 +1,280 @@
+"""The study: its config, its runs, and where each of its files lies.
+
+The Snakefile, the command line and the tables all ask ``Study``; nobody expands twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gta.catalog import DATASETS, METHODS, SOURCES
+from gta.errors import GtaError
+from gta.study.config import Config, Recipe
+from gta.study.expand import asked, expand, grid
+from gta.study.load import file_of, merge, read_configs, read_yaml, validate
+from gta.study.packs import Pack, PackGroup, groups_of, packs_of
+from gta.study.run import RUN_FIELDS, Run
+from gta.study.tables import Declarations, TableSpec
+
+__all__ = ["RUN_FIELDS", "Pack", "PackGroup", "Recipe", "Run", "Study", "TableSpec"]
+
+# Part of every digest: raise it when the meaning of a recipe changes, so that old results
+# count as stale.
+RECIPE_VERSION = 1
+
+
+class Study:
+    """A validated study.
+
+    Attributes:
+        config: the validated config.
+        specs: the tables and figures that it asks for, by name.
+    """
+
+    def __init__(self, content: Mapping[str, Any], files: Sequence[Path] = ()) -> None:
+        """Validate a merged config and expand it.
+
+        Args:
+            content: keys and values of the merged config files.
+            files: the files they came from, for error messages.
+
+        Raises:
+            GtaError: one line with file and key for the first thing that is wrong.
+        """
+        self.files = tuple(files)
+        self._content = dict(content)
+        self.config = validate(Config, content, files)
+        tables_file = Path(self.config.tables_file)
+        declared = validate(Declarations, read_yaml(tables_file), [tables_file])
+        self.specs = asked(self.config, declared, self._file_of)
+        self._needs, self._owner = expand(self.config, self.specs, self._file_of)
+        self._recipes: dict[tuple[tuple[int, ...], str], Recipe] = {}
+        self._check_recipes()
+
+    @classmethod
+    def load(cls, files: Iterable[Path | str]) -> Study:
+        """Read a study from its config file and overlays, in their order."""
+        paths = [Path(file) for file in files]
+        return cls(read_configs(paths), paths)
+
+    @classmethod
+    def of_workflow(cls, content: Mapping[str, Any], files: Iterable[Path | str]) -> Study:
+        """The study of a config that Snakemake merged from files and its command line."""
+        paths = [Path(file) for file in files]
+        read_configs(paths)  # for its checks of the files themselves
+        return cls(content, paths)
+
+    @property
+    def name(self) -> str:
+        """The study's name, and that of its folder under ``results``."""
+        return self.config.study
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The merged config as it was given."""
+        return self._content
+
+    # What is to be run
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs of the study, sorted, each once."""
+        return tuple(sorted(frozenset().union(*self._needs.values())))
+
+    def find(self, name: str) -> Run:
+        """The run of this name.
+
+        Raises:
+            GtaError: if the name is not that of a run, or of none of this study.
+        """
+        run = Run.parse(name)
+        self._require(run)
+        return run
+
+    def _require(self, run: Run) -> None:
+        if run not in self._owner:
+            raise GtaError(f"study {self.name} has no run {run.name}")
+
+    def runs_of(self, name: str) -> frozenset[Run]:
+        """The runs that a table or figure needs."""
+        return self._needs[name]
+
+    @cached_property
+    def tables(self) -> dict[str, TableSpec]:
+        """The tables asked for, by name."""
+        return {name: self.specs[name] for name in self.config.tables}
+
+    @cached_property
+    def figures(self) -> dict[str, TableSpec]:
+        """The figures asked for, by name."""
+        return {name: self.specs[name] for name in self.config.figures}
+
+    def grid(self, method: str) -> tuple[float, ...]:
+        """The lambdas that a method is tried at; ``(0,)`` where it has no penalty."""
+        return grid(self.config, method)
+
+    def recipe(self, run: Run) -> Recipe:
+        """The recipe of a run: the study's, then matching overrides, then its table's.
+
+        Raises:
+            GtaError: if the run is not one of the study's.
+        """
+        self._require(run)
+        overrides = self.config.overrides
+        matching = tuple(i for i, override in enumerate(overrides) if override.matches(run))
+        key = (matching, self._owner[run])
+        if key not in self._recipes:
+            given = self.config.recipe.model_dump()
+            for i in matching:
+                given = merge(given, overrides[i].recipe)
+            given = merge(given, self.specs[self._owner[run]].recipe)
+            self._recipes[key] = validate(Recipe, given, ())
+        return self._recipes[key]
+
+    def _check_recipes(self) -> None:
+        parts = [
+            (self._file_of("overrides"), f"overrides.{i}", override.recipe)
+            for i, override in enumerate(self.config.overrides)
+        ]
+        parts += [(self.config.tables_file, name, spec.recipe) for name, spec in self.specs.items()]
+        for file, key, own in parts:
+            try:
+                validate(Recipe, merge(self.config.recipe.model_dump(), own), ())
+            except GtaError as error:
+                fault = str(error).removeprefix("config: ")
+                raise GtaError(f"{file}: {key}.recipe.{fault}") from None
+        for run in self.runs:
+            try:
+                self._check_recipe(run, self.recipe(run))
+            except GtaError as error:
+                fault = str(error).removeprefix("config: ")
+                file = self._file_of("recipe")
+                raise GtaError(f"{file}: recipe.{fault} (for {run.name})") from None
+
+    def _check_recipe(self, run: Run, recipe: Recipe) -> None:
+        architecture = SOURCES[run.source].architecture
+        if recipe.architecture != architecture:
+            raise GtaError(f"architecture: {run.source} is a {architecture}")
+        if run.mix == "transmix" and recipe.batch_size % 2:
+            raise GtaError("batch_size: TransMix pairs images, so it must be even")
+
+    def _file_of(self, *keys: str) -> str:
+        return file_of(keys, self.files)
+
+    def method_settings(self, method: str) -> dict[str, Any]:
+        """The method's own settings, without its grid."""
+        settings = self.config.methods.get(method)
+        return dict(settings.model_extra or {}) if settings else {}
+
+    def keeps_weights(self, run: Run) -> bool:
+        """Whether the run's trained weights are kept."""
+        if self.config.keep_weights != "figures":
+            return self.config.keep_weights == "all"
+        return run in self._weighty
+
+    @cached_property
+    def _weighty(self) -> frozenset[Run]:
+        return frozenset().union(
+            *(self._needs[name] for name, spec in self.specs.items() if spec.weights)
+        )
+
+    def digest(self, run: Run) -> str:
+        """Digest of all that decides the numbers of a run, but data and source.
+
+        A result whose digest is another is stale. What only places or shows results
+        (tables, figures, packs) is left out, so that changing it reruns nothing.
+        """
+        unused = {"transmix"} if run.mix == "none" else set()
+        decides = {
+            "version": RECIPE_VERSION,
+            "recipe": self.recipe(run).model_dump(mode="json", exclude=unused),
+            "method": self.method_settings(run.method),
+            "split": self.config.split.model_dump(mode="json"),
+        }
+        return _digest(decides)
+
+    # Jobs
+
+    @cached_property
+    def _packs(self) -> dict[tuple[tuple[str, str], ...], Pack]:
+        return packs_of(self.runs, self.config.pack)
+
+    @property
+    def packs(self) -> tuple[Pack, ...]:
+        """The training jobs."""
+        return tuple(self._packs.values())
+
+    @cached_property
+    def pack_groups(self) -> list[PackGroup]:
+        """The training rules that the packs need."""
+        return groups_of(self.packs, self.config.pack)
+
+    def pack(self, wildcards: Mapping[str, str]) -> Pack:
+        """The pack with these values of the unpacked fields.
+
+        Raises:
+            GtaError: if the study has no such pack.
+        """
+        fields = [field for field in RUN_FIELDS if field not in self.config.pack]
+        if not wildcards.keys() >= set(fields):
+            raise GtaError(f"study {self.name}: a job is named by {', '.join(fields)}")
+        key = tuple((field, wildcards[field]) for field in fields)
+        if key not in self._packs:
+            named = "/".join(f"{field}={value}" for field, value in key)
+            raise GtaError(f"study {self.name} has no job for {named}")
+        return self._packs[key]
+
+    # Places
+
+    @property
+    def folder(self) -> Path:
+        """The study's results folder."""
+        return Path("results") / self.name
+
+    def path(self, kind: str, run: Run) -> Path:
+        """Where a run's file of a kind lies: metrics, history, predictions, models."""
+        tail = "model.safetensors" if kind == "models" else "part.parquet"
+        return self.folder / kind / run.name / tail
+
+    @property
+    def store_root(self) -> Path:
+        """Where prepared data sets lie, shared by all studies."""
+        return Path(os.environ.get("GTA_STORE", "data/store"))
+
+    @property
+    def weights_root(self) -> Path:
+        """Where prepared sources lie, shared by all studies."""
+        return Path(os.environ.get("GTA_WEIGHTS", "data/weights"))
+
+    def store(self, dataset: str) -> Path:
+        """Folder of the prepared data set; its name tells the settings it was made with."""
+        return self.store_root / f"{dataset}-{_digest(self.data_settings(dataset))[:12]}"
+
+    def data_settings(self, dataset: str) -> dict[str, Any]:
+        """The settings that decide what the prepared data set holds."""
+        if DATASETS[dataset].kind == "procedural":
+            return self.config.procedural.model_dump(mode="json")
+        return {}
+
+    def weights(self, source: str) -> Path:
+        """The prepared weights of a source."""
+        return self.weights_root / f"{source}.safetensors"
+
+    def title(self, run: Run) -> str:
+        """A run in words, for messages."""
+        mix = "" if run.mix == "none" else f" + {run.mix}"
+        lam = f", lambda {run.lam:g}" if METHODS[run.method].grid else ""
+        return (
+            f"{run.dataset} {run.rate:g} %, {run.source}, {run.method}{mix}{lam}, seed {run.seed}"
+        )
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

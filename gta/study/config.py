@@ -1,0 +1,238 @@
+"""What a study's config may say, validated key by key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from gta.catalog import ARCHITECTURES, DATASETS, METHODS, MIXES, SOURCES
+from gta.study.run import RUN_FIELDS, Run
+
+
+def _as_written(value: float) -> float:
+    if float(f"{value:g}") != value:
+        raise ValueError(f"{value} has more than six significant digits, a path cannot hold it")
+    return value + 0.0  # -0.0 becomes 0.0, which a path can hold
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    if len(set(values)) != len(values):
+        raise ValueError("a value is named twice")
+    return values
+
+
+Rate = Annotated[float, Field(gt=0, le=100), AfterValidator(_as_written)]
+Lam = Annotated[float, Field(ge=0), AfterValidator(_as_written)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+
+
+class Strict(BaseModel):
+    """Base of every section: unknown keys and loose types (``"15"`` for 15) are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Augment(Strict):
+    """Training augmentation, on images of the store (section 4.1; DeiT where silent)."""
+
+    crop: Literal["none", "resize", "random_resized_crop"] = "random_resized_crop"
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (0.75, 1.3333)
+    shift: Annotated[int, Field(ge=0)] = 0
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    randaugment: str | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+
+
+class Evaluation(Strict):
+    """How test images are brought to the model's size: resize, then centre crop."""
+
+    resize: Annotated[int, Field(gt=0)] | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+
+
+class TransMixSettings(Strict):
+    """Mixing probabilities and beta parameters of TransMix."""
+
+    mixup: Annotated[float, Field(gt=0)] = 0.8
+    cutmix: Annotated[float, Field(gt=0)] = 1.0
+    switch_prob: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class Recipe(Strict):
+    """Every setting that changes the numbers of a training run."""
+
+    architecture: str
+    image_size: Annotated[int, Field(gt=0)]
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    batch_size: Annotated[int, Field(gt=0)]
+    iterations: Annotated[int, Field(gt=0)]
+    lr: Annotated[float, Field(gt=0)]
+    head_lr_multiple: Annotated[float, Field(gt=0)] = 1.0
+    min_lr: Annotated[float, Field(ge=0)] = 0.0
+    warmup_iterations: Annotated[int, Field(ge=0)] = 0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    head_init_std: Annotated[float, Field(ge=0)] = 0.02
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    augment: Augment = Augment()
+    evaluation: Evaluation = Evaluation()
+    transmix: TransMixSettings = TransMixSettings()
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, value: str) -> str:
+        if value not in ARCHITECTURES:
+            raise ValueError(f"no architecture {value!r}; known: {', '.join(ARCHITECTURES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Recipe:
+        if self.warmup_iterations >= self.iterations:
+            raise ValueError("warmup_iterations must be below iterations")
+        return self
+
+
+class Override(Strict):
+    """Recipe keys for the runs that match every given field; later overrides win."""
+
+    dataset: list[Name] | None = None
+    rate: list[Rate] | None = None
+    source: list[Name] | None = None
+    method: list[Name] | None = None
+    mix: list[Name] | None = None
+    recipe: dict[str, Any]
+
+    def matches(self, run: Run) -> bool:
+        """Whether the run has one of the values of every given field."""
+        wanted = self.model_dump(exclude={"recipe"}, exclude_none=True)
+        return all(getattr(run, field) in values for field, values in wanted.items())
+
+
+class Split(Strict):
+    """Which training images a rate keeps and which are held out."""
+
+    kind: Literal["random", "bss"] = "random"
+    seed: Literal["run"] | Annotated[int, Field(ge=0)] = "run"
+    heldout: Annotated[int, Field(ge=0)] = 500
+
+
+class Procedural(Strict):
+    """The rendered data sets: seed and, for quick trials, size."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    train_per_class: Annotated[int, Field(gt=0)] | None = None
+    test_images: Annotated[int, Field(gt=0)] | None = None
+
+
+class Restriction(Strict):
+    """A table on fewer data sets or rates than the study has."""
+
+    datasets: list[Name] | None = None
+    rates: list[Rate] | None = None
+
+
+class MethodSettings(BaseModel):
+    """The lambdas to try and the method's own settings (checked against the catalog)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    grid: Annotated[list[Lam], Field(min_length=1), AfterValidator(_distinct)] | None = None
+
+
+class Figures(Strict):
+    """What the figures show."""
+
+    images: Annotated[int, Field(gt=0)] = 6
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Config(Strict):
+    """A whole study, as its YAML file says it."""
+
+    study: Name
+    datasets: Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)]
+    rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(_distinct)]
+    seeds: Annotated[
+        list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)
+    ]
+    sources: Annotated[dict[Name, Name], Field(min_length=1)]
+    methods: dict[Name, MethodSettings | None] = {}
+    extra_methods: Annotated[list[Name], AfterValidator(_distinct)] = []
+    recipe: Recipe
+    overrides: list[Override] = []
+    split: Split = Split()
+    procedural: Procedural = Procedural()
+    threads: Annotated[int, Field(gt=0)] = 1
+    pack: Annotated[list[Name], AfterValidator(_distinct)] = []
+    tables: Annotated[list[Name], AfterValidator(_distinct)]
+    figures: Annotated[list[Name], AfterValidator(_distinct)] = []
+    restrict: dict[Name, Restriction] = {}
+    tables_file: str = "config/tables.yaml"
+    keep_weights: Literal["none", "figures", "all"] = "figures"
+    figure_settings: Figures = Figures()
+
+    @field_validator("datasets")
+    @classmethod
+    def _known_datasets(cls, values: list[str]) -> list[str]:
+        return [_known(value, "data set", DATASETS) for value in values]
+
+    @field_validator("sources")
+    @classmethod
+    def _known_sources(cls, values: dict[str, str]) -> dict[str, str]:
+        return {role: _known(value, "source", SOURCES) for role, value in values.items()}
+
+    @field_validator("methods")
+    @classmethod
+    def _known_settings(
+        cls, values: dict[str, MethodSettings | None]
+    ) -> dict[str, MethodSettings | None]:
+        for name, settings in values.items():
+            allowed = METHODS[_known(name, "method", METHODS)].settings
+            for key in (settings.model_extra or {}) if settings else ():
+                if key not in allowed:
+                    choice = ", ".join(("grid", *allowed)) if METHODS[name].grid else "none"
+                    raise ValueError(f"{name} has no setting {key!r}; it has: {choice}")
+            if settings and settings.grid and not METHODS[name].grid:
+                raise ValueError(f"{name} has no penalty, so no grid of lambdas")
+        return values
+
+    @field_validator("extra_methods")
+    @classmethod
+    def _known_extra_methods(cls, values: list[str]) -> list[str]:
+        return [_known(value, "method", METHODS) for value in values]
+
+    @field_validator("pack")
+    @classmethod
+    def _known_fields(cls, values: list[str]) -> list[str]:
+        return [_known(value, "field of a run", RUN_FIELDS) for value in values]
+
+    @field_validator("overrides")
+    @classmethod
+    def _known_overrides(cls, values: list[Override]) -> list[Override]:
+        for override in values:
+            for field, kind, known in (
+                ("dataset", "data set", DATASETS),
+                ("source", "source", SOURCES),
+                ("method", "method", METHODS),
+                ("mix", "mix", MIXES),
+            ):
+                for value in getattr(override, field) or ():
+                    _known(value, kind, known)
+        return values
+
+
+def _known(value: str, kind: str, known: Any) -> str:
+    if value not in known:
+        raise ValueError(f"there is no {kind} {value!r}; known: {', '.join(known)}")
+    return value

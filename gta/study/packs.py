@@ -1,0 +1,95 @@
+"""Which runs share a job."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from gta.study.run import RUN_FIELDS, Run
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Runs that differ only in the packed fields and train in one job.
+
+    Attributes:
+        key: text of the fields that are not packed, by name.
+        runs: the runs, sorted.
+    """
+
+    key: tuple[tuple[str, str], ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def name(self) -> str:
+        """A path tail, e.g. ``dataset=mini_near/rate=15/seed=0``."""
+        return "/".join(f"{field}={value}" for field, value in self.key) or "all"
+
+
+@dataclass(frozen=True)
+class PackGroup:
+    """Packs whose packed fields take the same values, so that one rule serves them all.
+
+    Attributes:
+        wildcards: values of each unpacked field over the group.
+        outputs: run names in which unpacked fields stand as ``{field}``.
+    """
+
+    wildcards: dict[str, tuple[str, ...]]
+    outputs: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Path tail of its packs, with the unpacked fields as ``{field}``."""
+        return "/".join(f"{field}={{{field}}}" for field in self.wildcards) or "all"
+
+
+def packs_of(runs: Iterable[Run], packed: Sequence[str]) -> dict[tuple[tuple[str, str], ...], Pack]:
+    """Group runs by the fields that are not packed."""
+    members: dict[tuple[tuple[str, str], ...], list[Run]] = defaultdict(list)
+    kept = [field for field in RUN_FIELDS if field not in packed]
+    for run in sorted(runs):
+        members[tuple((field, run.text(field)) for field in kept)].append(run)
+    return {key: Pack(key, tuple(group)) for key, group in members.items()}
+
+
+def groups_of(packs: Iterable[Pack], packed: Sequence[str]) -> list[PackGroup]:
+    """Group packs so that the wildcards of one group never match a pack of another.
+
+    A Snakemake rule constrains each wildcard by itself, so a rule matches the product of
+    its wildcards' values; where that product would reach into another group, the group is
+    divided by its first field that has several values.
+    """
+    shapes: dict[tuple[str, ...], list[Pack]] = defaultdict(list)
+    for pack in packs:
+        shapes[tuple(_pattern(run, packed) for run in pack.runs)].append(pack)
+    queue = list(shapes.items())
+    groups: list[PackGroup] = []
+    while queue:
+        outputs, members = queue.pop(0)
+        kept = [field for field, _ in members[0].key]
+        values = {
+            field: tuple(dict.fromkeys(pack.key[position][1] for pack in members))
+            for position, field in enumerate(kept)
+        }
+        own = {pack.key for pack in members}
+        others = {pack.key for group in shapes.values() for pack in group} - own
+        reach = (tuple(zip(kept, point, strict=True)) for point in product(*values.values()))
+        if len(shapes) > 1 and others and any(key in others for key in reach):
+            position = next(i for i, field in enumerate(kept) if len(values[field]) > 1)
+            parts: dict[str, list[Pack]] = defaultdict(list)
+            for pack in members:
+                parts[pack.key[position][1]].append(pack)
+            queue = [(outputs, part) for part in parts.values()] + queue
+        else:
+            groups.append(PackGroup(values, outputs))
+    return groups
+
+
+def _pattern(run: Run, packed: Sequence[str]) -> str:
+    return "/".join(
+        f"{field}={run.text(field)}" if field in packed else f"{field}={{{field}}}"
+        for field in RUN_FIELDS
+    )
