@@ -1,0 +1,1 @@
+"""Data sets: rendering and reading, the prepared store, splits, batches, augmentation."""

@@ -1,0 +1,37 @@
+"""Batches from an endless stream of permutations, addressed by iteration."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class BatchStream:
+    """Positions of batch after batch; an epoch's end may fall inside a batch.
+
+    A batch is a function of (size, batch_size, seed, iteration) alone, so that training can
+    go on from any iteration and runs of one seed see the same batches.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+        """Stream positions ``0 .. size - 1``."""
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self._epoch = -1
+        self._order = np.empty(0, dtype=np.int64)
+
+    def batch(self, iteration: int) -> NDArray[np.int64]:
+        """Positions of a batch, (batch_size,)."""
+        places = np.arange(iteration * self.batch_size, (iteration + 1) * self.batch_size)
+        epochs = places // self.size
+        return np.concatenate(
+            [
+                self._permutation(int(epoch))[places[epochs == epoch] % self.size]
+                for epoch in np.unique(epochs)
+            ]
+        )
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        if epoch != self._epoch:
+            generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
+            self._epoch, self._order = epoch, generator.permutation(self.size)
+        return self._order

@@ -1,0 +1,234 @@
+"""The prepared form of a data set: pixels in one memory-mapped file, an index beside it.
+
+A store is a folder:
+
+- ``pixels.bin``: the images one after another, each (height, width, 3) uint8;
+- ``masks.bin``: where the data set has object masks, each (height, width) uint8;
+- ``index.parquet``: a row an image: name, label, split, height, width, offset, digest;
+- ``store.json``: format, name, classes, digest; written last, so that its presence says
+  that the rest is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from gta.errors import GtaError
+from gta.results import whole, write_text
+
+FORMAT = 1
+
+INDEX = pa.schema(
+    [
+        ("name", pa.string()),
+        ("label", pa.int32()),
+        ("split", pa.string()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("offset", pa.int64()),  # of the image's first pixel, in pixels
+        ("digest", pa.string()),  # of the pixels
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image on its way into a store.
+
+    Attributes:
+        name: of the image, unique in the data set.
+        label: class index.
+        split: ``train``, ``test`` or ``heldout``.
+        pixels: (height, width, 3) uint8, RGB.
+        mask: (height, width) bool, True on the object; None where there is none.
+    """
+
+    name: str
+    label: int
+    split: str
+    pixels: NDArray[np.uint8]
+    mask: NDArray[np.bool_] | None = None
+
+
+class Store:
+    """A prepared data set, mapped into memory; nothing is copied before it is read.
+
+    Attributes:
+        folder: where it lies.
+        name: of the data set.
+        classes: names of the classes, by label.
+        digest: of all pixels, masks, labels and splits.
+        labels: (images,) int32.
+        splits: (images,) of ``train``, ``test`` or ``heldout``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open a store.
+
+        Raises:
+            GtaError: if it is missing, of another format, or shorter than its index says.
+        """
+        self.folder = folder
+        about = _read_about(folder)
+        self.name: str = about["name"]
+        self.classes: list[str] = about["classes"]
+        self.digest: str = about["digest"]
+        try:
+            index = pq.ParquetFile(folder / "index.parquet").read()
+        except (OSError, pa.ArrowException) as error:
+            raise _broken(folder, f"index.parquet: {error}") from None
+        self._index = index
+        self.labels: NDArray[np.int32] = index["label"].to_numpy()
+        self.splits: NDArray[np.str_] = np.asarray(index["split"].to_pylist())
+        self._heights = index["height"].to_numpy()
+        self._widths = index["width"].to_numpy()
+        self._offsets = index["offset"].to_numpy()
+        area = int((self._heights.astype(np.int64) * self._widths).sum())
+        self._pixels = _map(folder / "pixels.bin", area * 3)
+        self._masks = _map(folder / "masks.bin", area) if about["masks"] else None
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.labels)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether each image has an object mask."""
+        return self._masks is not None
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the images."""
+        return self._index["name"].to_pylist()
+
+    def indices(self, split: str) -> NDArray[np.int64]:
+        """Positions of a split's images."""
+        return np.flatnonzero(self.splits == split)
+
+    def image(self, position: int) -> NDArray[np.uint8]:
+        """An image, (height, width, 3) uint8, a view of the mapped file."""
+        height, width = int(self._heights[position]), int(self._widths[position])
+        start = int(self._offsets[position]) * 3
+        return self._pixels[start : start + height * width * 3].reshape(height, width, 3)
+
+    def images(self, positions: Iterable[int]) -> list[NDArray[np.uint8]]:
+        """Images, each (height, width, 3) uint8."""
+        return [self.image(position) for position in positions]
+
+    def mask(self, position: int) -> NDArray[np.bool_]:
+        """An image's object mask, (height, width) bool.
+
+        Raises:
+            GtaError: if the data set has no masks.
+        """
+        if self._masks is None:
+            raise GtaError(f"{self.folder}: {self.name} has no object masks")
+        height, width = int(self._heights[position]), int(self._widths[position])
+        start = int(self._offsets[position])
+        return self._masks[start : start + height * width].reshape(height, width).view(np.bool_)
+
+
+def read_digest(folder: Path) -> str:
+    """Digest of a store, without opening the rest of it."""
+    digest: str = _read_about(folder)["digest"]
+    return digest
+
+
+def write(folder: Path, name: str, classes: Sequence[str], items: Iterable[Item]) -> Store:
+    """Write a store, item by item, ``store.json`` last.
+
+    Args:
+        folder: of the store; made where missing.
+        name: of the data set.
+        classes: names by label.
+        items: the images; all or none with a mask.
+
+    Raises:
+        GtaError: if some items have masks and some have not, or the disk is full.
+    """
+    rows: list[dict[str, object]] = []
+    offset = 0
+    masked: set[bool] = set()
+    total = hashlib.sha256(json.dumps([name, list(classes)]).encode())
+    with (
+        whole(folder / "pixels.bin") as pixels_path,
+        whole(folder / "masks.bin") as masks_path,
+        pixels_path.open("wb") as pixels,
+        masks_path.open("wb") as masks,
+    ):
+        for item in items:
+            image = np.ascontiguousarray(item.pixels)
+            digest = hashlib.sha256(image.data)
+            pixels.write(image.data)
+            masked.add(item.mask is not None)
+            if item.mask is not None:
+                mask = np.ascontiguousarray(item.mask, dtype=np.uint8)
+                masks.write(mask.data)
+                digest.update(mask.data)
+            height, width = item.pixels.shape[:2]
+            rows.append(
+                {
+                    "name": item.name,
+                    "label": item.label,
+                    "split": item.split,
+                    "height": height,
+                    "width": width,
+                    "offset": offset,
+                    "digest": digest.hexdigest(),
+                }
+            )
+            total.update(f"{item.name}\t{item.label}\t{item.split}\t{height}\t{width}".encode())
+            total.update(digest.digest())
+            offset += height * width
+        if len(masked) > 1:
+            raise GtaError(f"{name}: some images have an object mask and some have none")
+    with whole(folder / "index.parquet") as hidden:
+        pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), hidden)
+    about = {
+        "format": FORMAT,
+        "name": name,
+        "classes": list(classes),
+        "masks": masked == {True},
+        "images": len(rows),
+        "digest": total.hexdigest(),
+    }
+    write_text(folder / "store.json", json.dumps(about, indent=1) + "\n")
+    return Store(folder)
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    path = folder / "store.json"
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GtaError(f"{path}: missing; `gta data prepare` makes it") from None
+    except (OSError, ValueError) as error:
+        raise _broken(folder, f"store.json: {error}") from None
+    if about.get("format") != FORMAT:
+        raise _broken(folder, f"format {about.get('format')}, this version reads {FORMAT}")
+    return about
+
+
+def _map(path: Path, size: int) -> NDArray[np.uint8]:
+    try:
+        mapped = np.memmap(path, dtype=np.uint8, mode="r")
+    except (OSError, ValueError) as error:
+        raise _broken(path.parent, f"{path.name}: {error}") from None
+    if mapped.size != size:
+        raise _broken(path.parent, f"{path.name} has {mapped.size} bytes in place of {size}")
+    return mapped
+
+
+def _broken(folder: Path, why: str) -> GtaError:
+    return GtaError(f"{folder}: damaged store ({why}); delete the folder and prepare it again")
