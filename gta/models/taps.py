@@ -1,0 +1,297 @@
+"""Taps: what a method reads from a timm ViT during a forward pass, without changing it.
+
+Hooks take the queries and keys that each block computes anyway, so the model keeps its fused
+attention and no (T x T) matrix is formed: the [cls] row alone is computed, from the query of
+token 0 and the keys. Shapes: B images, M blocks read, T tokens of which N are patches (the others
+are the prefix: [cls], then registers), D the width.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gta.errors import GtaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from timm.layers import Attention
+    from timm.models.vision_transformer import VisionTransformer
+    from torch.utils.hooks import RemovableHandle
+
+Blocks = tuple[int, ...] | Literal["all"]
+
+
+@dataclass(frozen=True)
+class TapRequest:
+    """Which readings are wanted, and of which blocks: ``"all"`` or indices, -1 being the last.
+
+    ``a | b`` asks for what either asks for.
+
+    Attributes:
+        cls_logits: attention logits of the [cls] query over the patches, before the softmax.
+        cls_attention: attention of [cls] on the patches, after the softmax over all tokens.
+        msa_output: output of the attention module, after its projection.
+        block_output: output of the block.
+        features: what the head sees.
+    """
+
+    cls_logits: Blocks = ()
+    cls_attention: Blocks = ()
+    msa_output: Blocks = ()
+    block_output: Blocks = ()
+    features: bool = False
+
+    def __or__(self, other: TapRequest) -> TapRequest:
+        return TapRequest(
+            _either(self.cls_logits, other.cls_logits),
+            _either(self.cls_attention, other.cls_attention),
+            _either(self.msa_output, other.msa_output),
+            _either(self.block_output, other.block_output),
+            self.features or other.features,
+        )
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What one forward pass showed; a kind that was not asked for is None or empty.
+
+    Blocks stand in ascending order, so ``[-1]`` is the last one that was asked for.
+
+    Attributes:
+        cls_logits: (M, B, heads, N), q k^T / sqrt(d_head) with q of [cls] and k of the patches;
+            at least float32, also under autocast. The paper's equation 5 compares these.
+        cls_attention: (M, B, heads, N), the patches' part of the softmax over all T keys: rows
+            sum to one less what the prefix tokens hold.
+        msa_output: M tensors (B, T, D), before layer scale and the skip connection.
+        block_output: M tensors (B, T, D).
+        features: (B, D), after norm, pooling and ``fc_norm``.
+        prefix_tokens: T - N.
+    """
+
+    cls_logits: Tensor | None = None
+    cls_attention: Tensor | None = None
+    msa_output: tuple[Tensor, ...] = ()
+    block_output: tuple[Tensor, ...] = ()
+    features: Tensor | None = None
+    prefix_tokens: int = 1
+
+
+class Taps:
+    """Reads a ViT for as long as the context lasts.
+
+    ::
+
+        with Taps(model, request) as taps:
+            logits = model(images)
+            readings = taps.take()
+
+    Gradients flow through the readings. With ``torch.compile``, hand over the model itself, not
+    its compiled wrapper, and open the taps before the wrapper first runs.
+    """
+
+    def __init__(self, model: VisionTransformer, request: TapRequest) -> None:
+        """Check that ``model`` can be read; nothing is hooked before the context opens.
+
+        Args:
+            model: a timm ``VisionTransformer`` with a [cls] token.
+            request: what to read.
+
+        Raises:
+            GtaError: the model is of another kind, checkpoints gradients, or lacks a block.
+        """
+        _check_readable(model)
+        depth = len(model.blocks)
+        self._model: Any = model  # to a type checker, a module's parts are Tensor | Module
+        self._blocks = {
+            "cls_logits": _indices(request.cls_logits, depth),
+            "cls_attention": _indices(request.cls_attention, depth),
+            "msa_output": _indices(request.msa_output, depth),
+            "block_output": _indices(request.block_output, depth),
+        }
+        self._features = request.features
+        self._read: dict[tuple[str, int], Tensor] = {}
+        self._handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> Self:
+        hooks = self._handles
+        blocks = self._model.blocks
+        for i in sorted({*self._blocks["cls_logits"], *self._blocks["cls_attention"]}):
+            # timm calls q_norm, then k_norm, in every block; identities where there is no norm.
+            attention = blocks[i].attn
+            hooks.append(attention.q_norm.register_forward_hook(partial(self._on_queries, i)))
+            on_keys = partial(self._on_keys, i, attention.scale)
+            hooks.append(attention.k_norm.register_forward_hook(on_keys))
+        for kind, modules in (
+            ("msa_output", [block.attn for block in blocks]),
+            ("block_output", blocks),
+        ):
+            for i in self._blocks[kind]:
+                hooks.append(modules[i].register_forward_hook(partial(self._on_output, kind, i)))
+        if self._features:
+            hooks.append(self._model.head.register_forward_pre_hook(self._on_head))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._handles:
+            self._handles.pop().remove()
+
+    def take(self) -> Readings:
+        """What the last forward pass showed, once.
+
+        Raises:
+            RuntimeError: no forward pass ran since the last call.
+        """
+        read, self._read = self._read, {}
+        try:
+            kinds = {k: [read[k, i] for i in blocks] for k, blocks in self._blocks.items()}
+            features = _usable(read["features", -1]) if self._features else None
+        except KeyError:
+            raise RuntimeError("taps: no forward pass ran since the last take()") from None
+        return Readings(
+            cls_logits=torch.stack(kinds["cls_logits"]) if kinds["cls_logits"] else None,
+            cls_attention=torch.stack(kinds["cls_attention"]) if kinds["cls_attention"] else None,
+            msa_output=tuple(map(_usable, kinds["msa_output"])),
+            block_output=tuple(map(_usable, kinds["block_output"])),
+            features=features,
+            prefix_tokens=self._model.num_prefix_tokens,
+        )
+
+    def forward_to_last(self, images: Tensor) -> None:
+        """A forward pass of ``images`` (B, C, H, W) that ends at the last reading asked for.
+
+        Where that is a [cls] row, its block computes the query of [cls] and the keys alone.
+        """
+        model = self._model
+        # The steps of timm's forward_features, which has no way to end within a block.
+        x = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
+        if self._features:
+            x = model.norm(model.blocks(x))
+            self._read["features", -1] = model.forward_head(x, pre_logits=True)
+            return
+        last = max(i for blocks in self._blocks.values() for i in blocks)
+        x = model.blocks[:last](x)
+        block = model.blocks[last]
+        if last in self._blocks["block_output"]:
+            block(x)
+        elif last in self._blocks["msa_output"]:
+            block.attn(block.norm1(x))
+        else:
+            _query_and_keys(block.attn, block.norm1(x))
+
+    def _on_queries(self, block: int, _: nn.Module, __: Any, queries: Tensor) -> None:
+        self._read["query", block] = queries[:, :, :1]
+
+    def _on_keys(self, block: int, scale: float, _: nn.Module, __: Any, keys: Tensor) -> None:
+        row = _cls_row(self._read.pop(("query", block)), keys, scale)
+        patches = slice(self._model.num_prefix_tokens, None)
+        if block in self._blocks["cls_logits"]:
+            self._read["cls_logits", block] = row[..., patches]
+        if block in self._blocks["cls_attention"]:
+            self._read["cls_attention", block] = row.softmax(dim=-1)[..., patches]
+
+    def _on_output(self, kind: str, block: int, _: nn.Module, __: Any, output: Tensor) -> None:
+        self._read[kind, block] = output
+
+    def _on_head(self, _: nn.Module, inputs: tuple[Tensor]) -> None:
+        self._read["features", -1] = inputs[0]
+
+
+def read_source(model: VisionTransformer, images: Tensor, request: TapRequest) -> Readings:
+    """Read a frozen source: evaluation mode, no gradients, nothing computed after the last tap.
+
+    The pass runs under ``torch.inference_mode``; the readings are ordinary tensors without
+    gradient, usable as constants in any loss.
+
+    Args:
+        model: the source, a timm ``VisionTransformer`` with a [cls] token.
+        images: (B, C, H, W), normalised.
+        request: what to read; at least one reading.
+
+    Raises:
+        GtaError: nothing is asked for, or as ``Taps``.
+    """
+    if request == TapRequest():
+        raise GtaError("taps: no reading is asked for; name at least one in the TapRequest")
+    taps = Taps(model, request)
+    with taps, _evaluating(model), torch.inference_mode():
+        taps.forward_to_last(images)
+    return taps.take()
+
+
+def _cls_row(query: Tensor, keys: Tensor, scale: float) -> Tensor:
+    """Logits of one query row: (B, heads, 1, d) and (B, heads, T, d) to (B, heads, T)."""
+    # In half precision the difference of two rows would be lost in their rounding.
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    with torch.autocast(query.device.type, enabled=False):
+        row = (query.to(dtype) * scale) @ keys.to(dtype).transpose(-2, -1)
+    return row.squeeze(-2)
+
+
+def _query_and_keys(attention: Attention, x: Tensor) -> None:
+    """Let the hooks see the [cls] query and all keys of ``x`` (B, T, D); no values, no softmax."""
+    query_weight, key_weight, _ = attention.qkv.weight.chunk(3)
+    query_bias, key_bias, _ = (
+        (None, None, None) if attention.qkv.bias is None else attention.qkv.bias.chunk(3)
+    )
+
+    def heads(tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+
+    attention.q_norm(heads(F.linear(x[:, :1], query_weight, query_bias)))
+    attention.k_norm(heads(F.linear(x, key_weight, key_bias)))
+
+
+def _usable(tensor: Tensor) -> Tensor:
+    """A tensor born under inference mode cannot take part in autograd; its copy can."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    if not model.training:
+        yield
+        return
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()
+
+
+def _either(a: Blocks, b: Blocks) -> Blocks:
+    if isinstance(a, str) or isinstance(b, str):
+        return "all"
+    return tuple(sorted({*a, *b}))
+
+
+def _indices(blocks: Blocks, depth: int) -> tuple[int, ...]:
+    """Ascending indices from 0, each once."""
+    if isinstance(blocks, str):
+        return tuple(range(depth))
+    for block in blocks:
+        if not -depth <= block < depth:
+            raise GtaError(f"taps: no block {block} in a model of {depth} blocks (from 0, or -1)")
+    return tuple(sorted({block % depth for block in blocks}))
+
+
+def _check_readable(model: nn.Module) -> None:
+    from timm.layers import Attention  # seconds to import; loaded already where a model exists
+    from timm.models.vision_transformer import Block, VisionTransformer
+
+    name = type(model).__name__
+    if not isinstance(model, VisionTransformer) or not all(
+        isinstance(block, Block) and isinstance(block.attn, Attention) for block in model.blocks
+    ):
+        raise GtaError(f"taps: {name} is not a timm VisionTransformer of plain pre-norm blocks")
+    if not model.has_class_token:
+        raise GtaError(f"taps: this {name} has no [cls] token")
+    if model.grad_checkpointing:
+        raise GtaError("taps: gradient checkpointing hides readings from autograd; turn it off")
