@@ -1,0 +1,54 @@
+"""The study that all rules ask, the record of its config, and what the rules' inputs are."""
+
+import json
+import sys
+
+from gta.errors import GtaError
+from gta.study import Study
+
+try:
+    study = Study.of_workflow(config, workflow.configfiles)
+except GtaError as error:
+    sys.exit(f"error: {error}")
+
+CONFIG = study.folder / "config.yaml"
+METRICS = study.folder / "metrics.parquet"
+LOGS = study.folder / "logs"
+STORES = [study.store(dataset) / "store.json" for dataset in study.config.datasets]
+
+
+def one_of(names):
+    """A wildcard constraint that admits these names alone."""
+    return "|".join(sorted(names)) or "(?!)"
+
+
+def stores_of(wildcards):
+    """The data sets that a pack trains on."""
+    return sorted({study.store(run.dataset) / "store.json" for run in study.pack(wildcards).runs})
+
+
+def weights_of(wildcards):
+    """The sources that a pack starts from."""
+    return sorted({study.weights(run.source) for run in study.pack(wildcards).runs})
+
+
+def digests_of(wildcards):
+    """What decides a pack's numbers; a change re-runs it."""
+    return [study.digest(run) for run in study.pack(wildcards).runs]
+
+
+def table_inputs(wildcards):
+    """What a table is made of, by its kind."""
+    kind = study.tables[wildcards.table].kind
+    if kind == "statistics":
+        return STORES
+    if kind == "segmentation":
+        return [METRICS, study.folder / "segmentation.parquet"]
+    return [METRICS]
+
+
+def figure_inputs(wildcards):
+    """Every figure chooses lambdas by the metrics; some draw images of a data set too."""
+    if study.figures[wildcards.figure].kind == "lambda":
+        return [METRICS]
+    return [METRICS, study.weights(study.config.sources["main"]), *STORES]

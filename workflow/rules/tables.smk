@@ -1,0 +1,40 @@
+"""The collected metrics and the tables."""
+
+
+rule collect:
+    input:
+        config=ancient(CONFIG),
+        parts=[study.path("metrics", run) for run in study.runs],
+    output:
+        METRICS,
+    log:
+        LOGS / "collect.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "gta collect --config {input.config} > {log} 2>&1"
+
+
+rule table:
+    input:
+        table_inputs,
+        config=ancient(CONFIG),
+    output:
+        multiext(str(study.folder / "tables" / "{table}"), ".csv", ".md", ".tex"),
+        html=report(
+            study.folder / "tables" / "{table}.html",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+    log:
+        LOGS / "tables" / "{table}.log",
+    params:
+        spec=lambda wildcards: study.tables[wildcards.table].model_dump(mode="json"),
+        caption=lambda wildcards: study.tables[wildcards.table].caption,
+    wildcard_constraints:
+        table=one_of(study.tables),
+    conda:
+        "../../environment.yml"
+    shell:
+        "gta table {wildcards.table} --write --config {input.config} > {log} 2>&1"

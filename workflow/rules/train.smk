@@ -1,0 +1,34 @@
+"""Training: one job a pack of runs (config key `pack`), one rule a shape of pack.
+
+An output under update() is neither deleted before its job runs nor lost when it fails; the
+job itself leaves valid results alone. What makes a result stale is in the digests.
+"""
+
+
+for number, group in enumerate(study.pack_groups):
+
+    rule:
+        name:
+            f"train_{number}"
+        input:
+            config=ancient(CONFIG),
+            stores=stores_of,
+            weights=weights_of,
+        output:
+            [
+                update(study.folder / "metrics" / run / "part.parquet")
+                for run in group.outputs
+            ],
+        log:
+            LOGS / "train" / f"{group.name}.log",
+        params:
+            pack=lambda wildcards: study.pack(wildcards).name,
+            digests=digests_of,
+        wildcard_constraints:
+            **{field: one_of(values) for field, values in group.wildcards.items()},
+        threads: study.config.threads
+        conda:
+            "../../environment.yml"
+        shell:
+            "gta train --config {input.config} --pack {params.pack} --threads {threads}"
+            " > {log} 2>&1"
