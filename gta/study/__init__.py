@@ -17,7 +17,7 @@ from gta.catalog import DATASETS, METHODS, SOURCES
 from gta.errors import GtaError
 from gta.study.config import Config, Recipe
 from gta.study.expand import asked, expand, grid
-from gta.study.load import file_of, merge, read_configs, read_yaml, validate
+from gta.study.load import file_of, merge, read_configs, read_yaml, validate, with_exponents
 from gta.study.packs import Pack, PackGroup, groups_of, packs_of
 from gta.study.run import RUN_FIELDS, Run
 from gta.study.tables import Declarations, TableSpec
@@ -68,7 +68,7 @@ class Study:
         """The study of a config that Snakemake merged from files and its command line."""
         paths = [Path(file) for file in files]
         read_configs(paths)  # for its checks of the files themselves
-        return cls(content, paths)
+        return cls(with_exponents(content), paths)
 
     @property
     def name(self) -> str:
@@ -170,7 +170,7 @@ class Study:
     def method_settings(self, method: str) -> dict[str, Any]:
         """The method's own settings, without its grid."""
         settings = self.config.methods.get(method)
-        return dict(settings.model_extra or {}) if settings else {}
+        return settings.own if settings else {}
 
     def keeps_weights(self, run: Run) -> bool:
         """Whether the run's trained weights are kept."""

@@ -29,8 +29,17 @@ def _distinct(values: list[Any]) -> list[Any]:
     return values
 
 
+def _ascending(values: tuple[float, float]) -> tuple[float, float]:
+    if values[0] > values[1]:
+        raise ValueError(f"{values[0]:g} to {values[1]:g} is no range")
+    return values
+
+
 Rate = Annotated[float, Field(gt=0, le=100), AfterValidator(_as_written)]
 Lam = Annotated[float, Field(ge=0), AfterValidator(_as_written)]
+Positive = Annotated[float, Field(gt=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Range = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
 
 
@@ -44,8 +53,8 @@ class Augment(Strict):
     """Training augmentation, on images of the store (section 4.1; DeiT where silent)."""
 
     crop: Literal["none", "resize", "random_resized_crop"] = "random_resized_crop"
-    scale: tuple[float, float] = (0.08, 1.0)
-    ratio: tuple[float, float] = (0.75, 1.3333)
+    scale: Range = (0.08, 1.0)
+    ratio: Range = (0.75, 1.3333)
     shift: Annotated[int, Field(ge=0)] = 0
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5
     randaugment: str | None = None
@@ -73,7 +82,7 @@ class Recipe(Strict):
     architecture: str
     image_size: Annotated[int, Field(gt=0)]
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     batch_size: Annotated[int, Field(gt=0)]
     iterations: Annotated[int, Field(gt=0)]
     lr: Annotated[float, Field(gt=0)]
@@ -81,7 +90,7 @@ class Recipe(Strict):
     min_lr: Annotated[float, Field(ge=0)] = 0.0
     warmup_iterations: Annotated[int, Field(ge=0)] = 0
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     head_init_std: Annotated[float, Field(ge=0)] = 0.02
@@ -143,11 +152,23 @@ class Restriction(Strict):
     rates: list[Rate] | None = None
 
 
-class MethodSettings(BaseModel):
-    """The lambdas to try and the method's own settings (checked against the catalog)."""
+class MethodSettings(Strict):
+    """The lambdas to try and the methods' own settings; None is the method's default.
 
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    What each means stands with the methods; the catalog says which method has which.
+    """
+
     grid: Annotated[list[Lam], Field(min_length=1), AfterValidator(_distinct)] | None = None
+    head: Annotated[float, Field(ge=0)] | None = None
+    k: Annotated[int, Field(gt=0)] | None = None
+    reduction: Literal["sum", "mean"] | None = None
+    blocks: Literal["all"] | Annotated[list[int], Field(min_length=1)] | None = None
+    tokens: Literal["all", "patches", "cls"] | None = None
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The settings that are given, without the grid."""
+        return self.model_dump(exclude={"grid"}, exclude_none=True)
 
 
 class Figures(Strict):
@@ -182,6 +203,12 @@ class Config(Strict):
     keep_weights: Literal["none", "figures", "all"] = "figures"
     figure_settings: Figures = Figures()
 
+    @field_validator("restrict", mode="before")
+    @classmethod
+    def _lifted(cls, value: Any) -> Any:
+        # `restrict: null` in an overlay lifts the restrictions of the study it is laid over
+        return {} if value is None else value
+
     @field_validator("datasets")
     @classmethod
     def _known_datasets(cls, values: list[str]) -> list[str]:
@@ -199,9 +226,10 @@ class Config(Strict):
     ) -> dict[str, MethodSettings | None]:
         for name, settings in values.items():
             allowed = METHODS[_known(name, "method", METHODS)].settings
-            for key in (settings.model_extra or {}) if settings else ():
+            for key in settings.own if settings else ():
                 if key not in allowed:
-                    choice = ", ".join(("grid", *allowed)) if METHODS[name].grid else "none"
+                    grid = ("grid",) if METHODS[name].grid else ()
+                    choice = ", ".join((*grid, *allowed)) or "none"
                     raise ValueError(f"{name} has no setting {key!r}; it has: {choice}")
             if settings and settings.grid and not METHODS[name].grid:
                 raise ValueError(f"{name} has no penalty, so no grid of lambdas")

@@ -36,11 +36,8 @@ class _NoDuplicates(yaml.SafeLoader):
 
 
 # YAML 1.1 reads 1e-4 as a string; people mean the number.
-_NoDuplicates.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
+_EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+_NoDuplicates.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -58,6 +55,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise GtaError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise GtaError(f"{path}: must hold keys and values")
+    return content
+
+
+def with_exponents(content: Any) -> Any:
+    """``content`` of another YAML reader, its texts like ``1e-4`` as the numbers they mean."""
+    if isinstance(content, Mapping):
+        return {key: with_exponents(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [with_exponents(value) for value in content]
+    if isinstance(content, str) and _EXPONENT.match(content):
+        return float(content)
     return content
 
 

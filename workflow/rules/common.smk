@@ -24,7 +24,9 @@ def one_of(names):
 
 def stores_of(wildcards):
     """The data sets that a pack trains on."""
-    return sorted({study.store(run.dataset) / "store.json" for run in study.pack(wildcards).runs})
+    return sorted(
+        {study.store(run.dataset) / "store.json" for run in study.pack(wildcards).runs}
+    )
 
 
 def weights_of(wildcards):

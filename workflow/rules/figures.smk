@@ -1,19 +1,24 @@
 """Masks from attention, and the figures."""
 
+
 rule segmentation:
     input:
         config=ancient(CONFIG),
         # A run's weights lie there once its metrics do.
-        parts=[study.path("metrics", run) for run in study.runs if study.keeps_weights(run)],
+        parts=[
+            study.path("metrics", run)
+            for run in study.runs
+            if study.keeps_weights(run)
+        ],
         stores=STORES,
         weights=study.weights(study.config.sources["main"]),
     output:
         study.folder / "segmentation.parquet",
     log:
         LOGS / "segmentation.log",
-    threads: workflow.cores
     conda:
         "../../environment.yml"
+    threads: workflow.cores
     shell:
         "gta segmentation --config {input.config} > {log} 2>&1"
 
@@ -32,12 +37,12 @@ rule figure:
         ),
     log:
         LOGS / "figures" / "{figure}.log",
-    params:
-        spec=lambda wildcards: study.figures[wildcards.figure].model_dump(mode="json"),
-        caption=lambda wildcards: study.figures[wildcards.figure].caption,
     wildcard_constraints:
         figure=one_of(study.figures),
     conda:
         "../../environment.yml"
+    params:
+        spec=lambda wildcards: study.figures[wildcards.figure].model_dump(mode="json"),
+        caption=lambda wildcards: study.figures[wildcards.figure].caption,
     shell:
         "gta figure {wildcards.figure} --config {input.config} > {log} 2>&1"

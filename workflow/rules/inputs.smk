@@ -12,10 +12,10 @@ rule config:
         CONFIG,
     log:
         LOGS / "config.log",
-    params:
-        content=json.dumps(study.content),
     conda:
         "../../environment.yml"
+    params:
+        content=json.dumps(study.content),
     shell:
         "gta config --content {params.content:q} --out {output} > {log} 2>&1"
 

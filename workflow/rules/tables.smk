@@ -29,12 +29,12 @@ rule table:
         ),
     log:
         LOGS / "tables" / "{table}.log",
-    params:
-        spec=lambda wildcards: study.tables[wildcards.table].model_dump(mode="json"),
-        caption=lambda wildcards: study.tables[wildcards.table].caption,
     wildcard_constraints:
         table=one_of(study.tables),
     conda:
         "../../environment.yml"
+    params:
+        spec=lambda wildcards: study.tables[wildcards.table].model_dump(mode="json"),
+        caption=lambda wildcards: study.tables[wildcards.table].caption,
     shell:
         "gta table {wildcards.table} --write --config {input.config} > {log} 2>&1"

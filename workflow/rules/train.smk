@@ -4,7 +4,6 @@ An output under update() is neither deleted before its job runs nor lost when it
 job itself leaves valid results alone. What makes a result stale is in the digests.
 """
 
-
 for number, group in enumerate(study.pack_groups):
 
     rule:
@@ -21,14 +20,14 @@ for number, group in enumerate(study.pack_groups):
             ],
         log:
             LOGS / "train" / f"{group.name}.log",
+        wildcard_constraints:
+            **{field: one_of(values) for field, values in group.wildcards.items()},
+        conda:
+            "../../environment.yml"
+        threads: study.config.threads
         params:
             pack=lambda wildcards: study.pack(wildcards).name,
             digests=digests_of,
-        wildcard_constraints:
-            **{field: one_of(values) for field, values in group.wildcards.items()},
-        threads: study.config.threads
-        conda:
-            "../../environment.yml"
         shell:
             "gta train --config {input.config} --pack {params.pack} --threads {threads}"
             " > {log} 2>&1"

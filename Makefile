@@ -1,0 +1,61 @@
+# `make help` lists the targets. Needed: Linux, Python 3.11 or newer, git, make.
+#   make mini PYTHON=/path/to/python3.12     another Python
+#   make mini PIP_ARGS="--extra-index-url …"  options for pip (see the README on torch for the CPU)
+
+PYTHON ?= python3
+PIP_ARGS ?=
+BIN := .venv/bin
+# Written when the installation is complete; older than pyproject.toml, it is done again.
+INSTALLED := .venv/.installed
+# The workflow's rules call `gta`, so the environment's programs must be found first.
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+SOURCES := tiny_ibot tiny_dino tiny_supervised
+
+.DEFAULT_GOAL := help
+.PHONY: help install mini mini-sources test test-slow lint clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+install: $(INSTALLED) ## make .venv and install the project into it
+
+$(INSTALLED): pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { \
+	  echo "error: there is no $(PYTHON); install Python 3.11 or newer, or name one: make PYTHON=…" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is $$($(PYTHON) --version); 3.11 or newer is needed: make PYTHON=…" >&2; \
+	  exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e '.[dev]'
+	@touch $@
+
+mini: $(INSTALLED) ## run the embedded study and write its report
+	$(IN_VENV) snakemake
+	$(IN_VENV) snakemake --report results/mini/report.html
+	@echo
+	@echo "tables   results/mini/tables/   (csv, md, tex, html)"
+	@echo "figures  results/mini/figures/  (pdf, png)"
+	@echo "metrics  results/mini/metrics.parquet"
+	@echo "report   results/mini/report.html"
+
+mini-sources: $(INSTALLED) ## train the shipped tiny sources again, from nothing
+	for source in $(SOURCES); do \
+	  $(BIN)/gta source train $$source --out gta/models/weights/$$source.safetensors || exit 1; \
+	done
+
+test: $(INSTALLED) ## run the tests
+	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -n 2 -m "not slow"
+
+test-slow: $(INSTALLED) ## run the tests that take minutes
+	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -m slow
+
+lint: $(INSTALLED) ## check style, types and the workflow
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check workflow
+	$(IN_VENV) snakemake --lint
+
+clean: ## remove .venv and caches; data and results stay
+	rm -rf .venv .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

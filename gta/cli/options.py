@@ -1,0 +1,105 @@
+"""What several commands share: the study's option, the terminal, today's origins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from gta.errors import GtaError
+from gta.results import Origin, file_digest
+from gta.study import Run, Study
+
+DEFAULT_CONFIG = [Path("config/mini.yaml")]
+
+Configs = Annotated[
+    list[Path],
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="The study's config; given again, an overlay. [default: config/mini.yaml]",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str, typer.Option(help="`cpu`, `cuda`, `cuda:N`, or `auto`: a GPU where there is one.")
+]
+
+console = Console()
+
+
+def table_of(title: str, words: Sequence[str], numbers: Sequence[str] = ()) -> Table:
+    """An empty table for the terminal: columns of words, then columns of numbers."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for position, heading in enumerate(words):
+        table.add_column(heading, overflow="fold", no_wrap=position == 0)
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    """Progress bars on stderr where that is a terminal; nothing elsewhere."""
+    terminal = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
+    ) as progress:
+        yield progress
+
+
+def origins(study: Study) -> Callable[[Run], Origin | None]:
+    """Today's data and source of each run, None where one of them is not prepared."""
+    from gta.data.store import read_digest
+
+    data = {
+        dataset: read_digest(study.store(dataset))
+        for dataset in study.config.datasets
+        if (study.store(dataset) / "store.json").exists()
+    }
+    sources = {
+        source: file_digest(study.weights(source))
+        for source in set(study.config.sources.values())
+        if study.weights(source).exists()
+    }
+
+    def origin(run: Run) -> Origin | None:
+        if run.dataset not in data or run.source not in sources:
+            return None
+        return Origin(data[run.dataset], sources[run.source])
+
+    return origin
+
+
+def chosen(study: Study, names: Sequence[str] | None, has: Iterable[str]) -> list[str]:
+    """The tables or figures that are named, or all that the study has where none is.
+
+    Raises:
+        GtaError: if the study has not one of them.
+    """
+    there = list(has)
+    for name in names or ():
+        if name not in there:
+            raise GtaError(f"study {study.name} has no {name!r}; it has: {', '.join(there)}")
+    return list(names or there)

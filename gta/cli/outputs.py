@@ -1,0 +1,123 @@
+"""``gta collect``, ``gta table``, ``gta segmentation``: from runs to what is read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from gta import results
+from gta.cli.options import DEFAULT_CONFIG, Configs, Device, bars, chosen, origins
+from gta.study import Study
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    md = "md"
+    csv = "csv"
+    tex = "tex"
+    html = "html"
+
+
+class Selection(StrEnum):
+    """By which accuracy lambda is chosen."""
+
+    test = "test"
+    heldout = "heldout"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("collect")(collect)
+    app.command("table")(show_tables)
+    app.command("segmentation")(segmentation)
+
+
+def collect(config: Configs = DEFAULT_CONFIG) -> None:
+    """Gather the metrics of all runs that are done into `results/<study>/metrics.parquet`.
+
+    Runs that are not done are named; the tables show them as holes.
+
+        gta collect --config config/paper.yaml
+    """
+    study = Study.load(config)
+    table, holes = results.collect(study, origins(study))
+    results.write_collected(study, table)
+    print(f"{study.folder / 'metrics.parquet'}: {table.num_rows:,} of {len(study.runs):,} runs")
+    for run, state in holes.items():
+        print(f"{state.state}: {run.name}")
+
+
+def show_tables(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Tables, e.g. `table2`; all of the study's if none."),
+    ] = None,
+    config: Configs = DEFAULT_CONFIG,
+    form: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.md,
+    selection: Annotated[
+        Selection | None,
+        typer.Option(
+            help="Lambda chosen by accuracy on the test set, as in the paper, or on held-out "
+            "images.  [default: both]"
+        ),
+    ] = None,
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Write all formats into `results/<study>/tables` instead."),
+    ] = False,
+) -> None:
+    """Print tables, ours beside the paper's numbers where it has them.
+
+    They are made from `results/<study>/metrics.parquet`; `gta collect` brings that up to date.
+
+        gta table table2 --selection heldout
+
+        gta table --config config/paper.yaml --format csv table2 > table2.csv
+    """
+    from gta import tables
+
+    study = Study.load(config)
+    layouts = {"accuracy": tables.accuracy_page, "segmentation": tables.segmentation_page}
+    for name in chosen(study, names, study.tables):
+        frame, page = tables.make(study, name)
+        if write:
+            for path in tables.write(study, frame, page):
+                print(path)
+            continue
+        if selection and "selection" in frame:
+            frame = frame[frame["selection"] == selection]
+            page = layouts[study.tables[name].kind](study, name, frame)
+        if form is Format.csv:
+            print(frame.to_csv(index=False), end="")
+        else:
+            render = {
+                Format.md: tables.to_markdown,
+                Format.tex: tables.to_latex,
+                Format.html: tables.to_html,
+            }[form]
+            print(render(page))
+
+
+def segmentation(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:
+    """Hold the models' attention against the object masks, for table 4.
+
+    Writes `results/<study>/segmentation.parquet` from the runs whose weights were kept.
+
+        gta segmentation
+    """
+    from gta.segmentation import segment, write
+    from gta.train import pick_device
+
+    study = Study.load(config)
+    with bars() as progress:
+        task = progress.add_task("models", total=None)
+        measured = segment(
+            study,
+            pick_device(device),
+            lambda done, models: progress.update(task, completed=done, total=models),
+        )
+    write(study, measured)
+    print(f"{study.folder / 'segmentation.parquet'}: {measured.num_rows} rows")

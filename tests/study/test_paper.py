@@ -1,0 +1,123 @@
+"""``config/paper.yaml`` against the counts that the paper's tables add up to."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from gta.study import Run, Study
+from gta.study.load import read_yaml
+
+
+@pytest.fixture
+def paper(root: Path, workdir: Path) -> Study:
+    content = read_yaml(root / "config" / "paper.yaml")
+    return Study({**content, "tables_file": str(root / "config" / "tables.yaml")})
+
+
+def test_paper_has_1470_runs_each_once(paper: Study) -> None:
+    assert len(paper.runs) == 1470
+    assert len(set(paper.runs)) == 1470
+    assert len({run.name for run in paper.runs}) == 1470
+    assert list(paper.runs) == sorted(paper.runs)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("table1", 0),
+        ("table2", 780),
+        ("table3", 390),
+        ("table4", 150),
+        ("table5", 300),
+        ("table6", 300),
+        ("tableA1", 300),
+        ("figure1", 150),
+        ("figure3", 150),
+        ("figure4", 240),
+    ],
+)
+def test_runs_of_each_table_and_figure(paper: Study, name: str, count: int) -> None:
+    assert len(paper.runs_of(name)) == count
+
+
+def test_runs_of_a_data_set_and_seed_by_part(paper: Study) -> None:
+    one = [run for run in paper.runs if run.dataset == "cub" and run.seed == 0]
+
+    def part(run: Run) -> str:
+        if run.mix == "transmix":
+            return "transmix"
+        if run.method in ("block_guide", "msa_guide"):
+            return "guides"
+        return run.source
+
+    assert Counter(map(part, one)) == {
+        "ibot": 13 * 4,
+        "guides": 8 * 2,
+        "transmix": 5 * 2,
+        "dino": 5 * 2,
+        "supervised": 5 * 2,
+    }
+    assert Counter(run.dataset for run in paper.runs) == dict.fromkeys(
+        ("cub", "cars", "aircraft", "dogs", "pet"), 294
+    )
+    assert Counter(run.seed for run in paper.runs) == {0: 490, 1: 490, 2: 490}
+
+
+def test_grids_are_those_of_section_4_5(paper: Study) -> None:
+    lams = {
+        method: {run.lam for run in paper.runs if run.method == method}
+        for method in {run.method for run in paper.runs}
+    }
+    assert lams == {
+        "finetune": {0.0},
+        "attention_only": {0.0},
+        "ffn_only": {0.0},
+        "l2_sp": {0.001, 0.01, 0.1},
+        "bss": {0.0001, 0.001, 0.01},
+        "gta": {0.1, 1.0, 10.0, 100.0},
+        "block_guide": {0.1, 1.0, 10.0, 100.0},
+        "msa_guide": {0.1, 1.0, 10.0, 100.0},
+    }
+
+
+def test_linear_probe_is_a_switch_of_60_runs(paper: Study) -> None:
+    probed = Study({**paper.content, "extra_methods": ["linear_probe"]})
+    added = set(probed.runs) - set(paper.runs)
+    assert set(paper.runs) < set(probed.runs)
+    assert len(added) == 60
+    assert {(run.method, run.source, run.mix) for run in added} == {
+        ("linear_probe", "ibot", "none")
+    }
+
+
+def test_every_accuracy_of_the_paper_has_its_runs(paper: Study, root: Path) -> None:
+    """The reference's cells and the tables' runs are the same, but for the lambda."""
+    with (root / "config" / "reference" / "paper_accuracy.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for table in ("table2", "table3", "table5", "table6", "tableA1"):
+        printed = {
+            (row["dataset"], float(row["rate"]), row["source"], row["method"], row["mix"])
+            for row in rows
+            if row["table"] == table
+        }
+        ours = {
+            (run.dataset, run.rate, run.source, run.method, run.mix) for run in paper.runs_of(table)
+        }
+        assert printed == ours, table
+
+
+def test_one_job_a_run(paper: Study) -> None:
+    assert len(paper.packs) == 1470
+    assert len(paper.pack_groups) == 1
+
+
+def test_weights_are_kept_for_table4_and_the_attention_figures(paper: Study) -> None:
+    kept = {run for run in paper.runs if paper.keeps_weights(run)}
+    assert kept == paper.runs_of("table4") | paper.runs_of("figure1") | paper.runs_of("figure3")
+    for choice, count in (("none", 0), ("all", 1470)):
+        study = Study({**paper.content, "keep_weights": choice})
+        assert sum(map(study.keeps_weights, study.runs)) == count

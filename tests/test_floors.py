@@ -1,0 +1,87 @@
+"""A module imports nothing from floors above its own, no ring on it; floor 1 stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gta
+
+PACKAGE = Path(gta.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+FLOORS: dict[str, int] = {
+    "cli": 4,
+    "__main__": 4,
+    "train": 3,
+    "evaluate": 3,
+    "pretrain": 3,
+    "segmentation": 3,
+    "attention": 3,
+    "tables": 3,
+    "figures": 3,
+    "methods": 2,
+    "mixing": 2,
+    "data": 2,
+    "models": 2,
+    "results": 1,
+    "study": 1,
+    "catalog": 1,
+    "errors": 0,
+}
+# Floor 1 is imported whenever Snakemake reads the Snakefile.
+HEAVY = ("torch", "torchvision", "timm", "pandas", "matplotlib", "seaborn", "snakemake")
+
+
+def part_of(file: Path) -> str:
+    """``gta/data/store.py`` belongs to the part ``data``."""
+    return file.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports_of(file: Path) -> set[str]:
+    """Parts of the package that a file imports, at its top or inside its functions."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno}: write the import in full"
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    parts = {module.split(".")[1] for module in modules if module.startswith("gta.")}
+    return parts - {part_of(file), "__version__"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_do_not_go_upwards(file: Path) -> None:
+    part = part_of(file)
+    if part == "__init__":
+        assert not imports_of(file)
+        return
+    assert part in FLOORS, f"{file}: say here on which floor it stands"
+    above = {other for other in imports_of(file) if FLOORS[other] > FLOORS[part]}
+    assert not above, f"{file} imports from above: {above}"
+
+
+def test_no_ring_of_imports() -> None:
+    needs: dict[str, set[str]] = {part: set() for part in FLOORS}
+    for file in FILES:
+        if part_of(file) != "__init__":
+            needs[part_of(file)] |= imports_of(file)
+    while needs:
+        free = {part for part, below in needs.items() if not below & needs.keys()}
+        assert free, f"these import each other: {', '.join(sorted(needs))}"
+        needs = {part: below for part, below in needs.items() if part not in free}
+
+
+@pytest.mark.parametrize("module", ["gta.catalog", "gta.study", "gta.results"])
+def test_floor_1_is_light(module: str) -> None:
+    script = f"import sys, {module}; print(*sorted(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
