@@ -19,6 +19,8 @@ rule segmentation:
     conda:
         "../../environment.yml"
     threads: workflow.cores
+    message:
+        "compare masks from attention with the objects"
     shell:
         "gta segmentation --config {input.config} > {log} 2>&1"
 
@@ -44,5 +46,7 @@ rule figure:
     params:
         spec=lambda wildcards: study.figures[wildcards.figure].model_dump(mode="json"),
         caption=lambda wildcards: study.figures[wildcards.figure].caption,
+    message:
+        "{wildcards.figure}"
     shell:
         "gta figure {wildcards.figure} --config {input.config} > {log} 2>&1"

@@ -16,6 +16,8 @@ rule config:
         "../../environment.yml"
     params:
         content=json.dumps(study.content),
+    message:
+        "record the config in {output}"
     shell:
         "gta config --content {params.content:q} --out {output} > {log} 2>&1"
 
@@ -32,6 +34,8 @@ rule data:
         key="[0-9a-f]{12}",
     conda:
         "../../environment.yml"
+    message:
+        "prepare the data set {wildcards.dataset}"
     shell:
         "gta data prepare {wildcards.dataset} --config {input.config} > {log} 2>&1"
 
@@ -47,5 +51,7 @@ rule source:
         source=one_of(study.config.sources.values()),
     conda:
         "../../environment.yml"
+    message:
+        "prepare the source {wildcards.source}"
     shell:
         "gta source prepare {wildcards.source} --config {input.config} > {log} 2>&1"

@@ -11,6 +11,8 @@ rule collect:
         LOGS / "collect.log",
     conda:
         "../../environment.yml"
+    message:
+        "collect the metrics of all runs"
     shell:
         "gta collect --config {input.config} > {log} 2>&1"
 
@@ -36,5 +38,7 @@ rule table:
     params:
         spec=lambda wildcards: study.tables[wildcards.table].model_dump(mode="json"),
         caption=lambda wildcards: study.tables[wildcards.table].caption,
+    message:
+        "{wildcards.table}"
     shell:
         "gta table {wildcards.table} --write --config {input.config} > {log} 2>&1"

@@ -28,6 +28,8 @@ for number, group in enumerate(study.pack_groups):
         params:
             pack=lambda wildcards: study.pack(wildcards).name,
             digests=digests_of,
+        message:
+            "train the runs of {params.pack}"
         shell:
             "gta train --config {input.config} --pack {params.pack} --threads {threads}"
             " > {log} 2>&1"

@@ -1,0 +1,99 @@
+"""The DAG as Snakemake builds it: dry runs, lint, and what leaks from one study to another."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call Snakemake on the project's Snakefile, in a folder of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile")]
+        + ["--directory", str(folder), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def job_counts(output: str) -> dict[str, int]:
+    """The job table of ``-n -q rules``."""
+    rows = (line.split() for line in output.splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working folder with nothing but the project's configs."""
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("configs", "training"),
+    [
+        (["config/paper.yaml"], 1470),
+        (["config/mini.yaml"], 12),
+        (["config/mini.yaml", "config/mini-full.yaml"], 24),
+        (["config/mini.yaml", "config/mini-fresh.yaml"], 40),
+        (["tests/configs/tiny.yaml"], 4),
+    ],
+)
+def test_dry_run_needs_no_archive_and_no_weights(
+    folder: Path, configs: list[str], training: int
+) -> None:
+    files = [str(ROOT / name) for name in configs]
+    done = snakemake(folder, "-n", "-q", "rules", "--configfile", *files)
+    assert done.returncode == 0, done.stderr
+    counts = job_counts(done.stdout + done.stderr)
+    assert sum(n for rule, n in counts.items() if rule.startswith("train")) == training
+    assert {path.name for path in folder.iterdir()} <= {"config", ".snakemake"}
+
+
+def test_nothing_of_the_default_study_leaks_into_another(
+    folder: Path, tiny_config: dict[str, Any]
+) -> None:
+    given = {**tiny_config, "study": "alone"}
+    config = folder / "alone.yaml"
+    config.write_text(yaml.safe_dump(given))
+    done = snakemake(folder, "results/alone/config.yaml", "--configfile", str(config))
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load((folder / "results/alone/config.yaml").read_text()) == given
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rates": [0]}, "should be greater than 0"),
+        ({"colour": 1}, "colour: unknown key"),
+        ({"tables": ["table9"]}, "declares no 'table9'"),
+    ],
+)
+def test_a_bad_config_is_one_line_before_any_job(
+    folder: Path, tiny_config: dict[str, Any], change: dict[str, Any], said: str
+) -> None:
+    config = folder / "bad.yaml"
+    config.write_text(yaml.safe_dump({**tiny_config, **change}))
+    done = snakemake(folder, "-n", "--configfile", str(config))
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert "bad.yaml" in lines[0]
+    assert "Traceback" not in done.stderr
+    assert not (folder / "results").exists()
+
+
+def test_lint_is_clean() -> None:
+    done = snakemake(ROOT, "--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
