@@ -61,7 +61,7 @@ ARCHITECTURES: MappingProxyType[str, ArchitectureInfo] = MappingProxyType(
     {
         "vit_mini_patch8": ArchitectureInfo(
             None,
-            MappingProxyType({"patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3}),
+            MappingProxyType({"patch_size": 8, "embed_dim": 64, "depth": 3, "num_heads": 2}),
         ),
         "vit_small_patch16_224": ArchitectureInfo("vit_small_patch16_224"),
         "vit_small_patch14_dinov2": ArchitectureInfo("vit_small_patch14_dinov2"),
@@ -125,6 +125,11 @@ SOURCES: MappingProxyType[str, SourceInfo] = MappingProxyType(
         ),
     }
 )
+
+
+# Part of the store's name: raise it when `gta.data.procedural` renders other images, so that old
+# stores are not used.
+RENDERER_VERSION = 1
 
 
 @dataclass(frozen=True)

@@ -241,11 +241,16 @@ def state(study: Study, run: Run, origin: Origin | None = None) -> State:
         run: one of its runs.
         origin: today's data and source, where they are to be compared too.
     """
+    found = _state_of_result(study, run, origin)
+    failure = failure_path(study, run)
+    if found.state != "done" and failure.exists():
+        return State("failed", failure.read_text(encoding="utf-8").strip())
+    return found
+
+
+def _state_of_result(study: Study, run: Run, origin: Origin | None) -> State:
     path = study.path("metrics", run)
     if not path.exists():
-        failure = failure_path(study, run)
-        if failure.exists():
-            return State("failed", failure.read_text(encoding="utf-8").strip())
         return State("missing", "not run yet")
     try:
         row = read_part(study, "metrics", run).to_pylist()[0]

@@ -8,7 +8,7 @@ import platform
 import resource
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from gta import methods, mixing, results
 from gta.data.augment import Augmenter, Evaluator
 from gta.data.sampler import BatchStream
+from gta.data.seeds import Stream, derive
 from gta.data.splits import Subset, random_subset
 from gta.data.store import Store
 from gta.errors import GtaError
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
 Progress = Callable[[Run, int, int], None]  # run, iterations done, iterations in all
+
+_REMEDY = "lower recipe.lr or the penalty's lambda"
 
 
 @dataclass
@@ -64,7 +66,7 @@ def train_runs(
 ) -> None:
     """Train runs one after another; those whose results are valid are left as they are.
 
-    A run that fails leaves its reason and does not stop the others.
+    A run that fails leaves its reason beside what it had before and does not stop the others.
 
     Args:
         study: the study.
@@ -76,18 +78,22 @@ def train_runs(
         GtaError: at the end, if a run failed; at once, if data or source cannot be opened.
     """
     where = pick_device(device)
-    stores: dict[str, Store] = {}
+    runs = list(runs)
+    stores = {name: Store(study.store(name)) for name in dict.fromkeys(r.dataset for r in runs)}
+    sources = {
+        name: results.file_digest(study.weights(name))
+        for name in dict.fromkeys(r.source for r in runs)
+    }
     failed: dict[Run, str] = {}
     for run in runs:
-        if run.dataset not in stores:
-            stores[run.dataset] = Store(study.store(run.dataset))
         store = stores[run.dataset]
-        origin = results.Origin(store.digest, results.file_digest(study.weights(run.source)))
+        origin = results.Origin(store.digest, sources[run.source])
+        failure = results.failure_path(study, run)
         if results.state(study, run, origin).state == "done":
             # Says to Snakemake that the result was checked against today's inputs.
             study.path("metrics", run).touch()
+            failure.unlink(missing_ok=True)
             continue
-        failure = results.failure_path(study, run)
         try:
             train_run(study, run, store, origin, where, progress)
         except GtaError as error:
@@ -126,6 +132,8 @@ def train_run(
     trained = fit(study, run, recipe, store, subset, device, progress)
     evaluator = Evaluator(recipe)
     test = evaluate(trained.model, store, subset.test, evaluator, device)
+    if not math.isfinite(test.loss):  # the last step may break the weights
+        raise GtaError(f"the test loss is {test.loss:g} after the last iteration; {_REMEDY}")
     rows = test.rows("test")
     heldout = None
     if subset.heldout.size:
@@ -197,25 +205,32 @@ def fit(
     augmenter = Augmenter(recipe, run.seed)
     request = (method.taps or TapRequest()) | (mix.taps or TapRequest())
     history: list[dict[str, float | int]] = []
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     start = time.perf_counter()
     with Taps(model, request) if request != TapRequest() else nullcontext() as taps:
         for iteration in range(recipe.iterations):
             positions = subset.train[stream.batch(iteration)]
             images = augmenter(store.images(positions), iteration).to(device)
             labels = torch.from_numpy(store.labels[positions]).long().to(device)
-            seed = int(np.random.SeedSequence([run.seed, iteration]).generate_state(1)[0])
-            torch.manual_seed(seed)  # drop path
-            mixed = mix(images, labels, torch.Generator().manual_seed(seed))
+            torch.manual_seed(derive(run.seed, Stream.DROP_PATH, iteration))
+            generator = torch.Generator().manual_seed(derive(run.seed, Stream.MIXING, iteration))
+            mixed = mix(images, labels, generator)
             with _autocast(recipe, device):
                 logits = model(mixed.images)
                 target = taps.take() if taps is not None else Readings()
                 constant = None
                 if source is not None and method.source_taps is not None:
                     constant = read_source(source, mixed.images, method.source_taps)
-            cross_entropy = mix.cross_entropy(logits.float(), mixed, target, recipe.label_smoothing)
-            terms = method.terms(Step(model, target, constant, anchors), run.lam)
-            loss = cross_entropy + sum(terms.values())
-            check_finite(loss, cross_entropy, terms, iteration)
+            terms = {
+                "cross_entropy": mix.cross_entropy(logits, mixed, target, recipe.label_smoothing)
+            }
+            try:
+                terms |= method.terms(Step(model, target, constant, anchors), run.lam)
+            except torch.linalg.LinAlgError as error:  # a decomposition of what is not finite
+                check_finite(_values(terms), iteration)
+                raise GtaError(f"iteration {iteration}: {run.method}: {error}") from None
+            loss = torch.stack(tuple(terms.values())).sum()
             lr = learning_rate(recipe, iteration)
             for group in optimiser.param_groups:
                 group["lr"] = lr * group["lr_multiple"]
@@ -223,13 +238,18 @@ def fit(
             scaler.scale(loss).backward()
             scaler.step(optimiser)
             scaler.update()
+            # The one wait for the device in an iteration.
+            values = _values({**terms, "acc1": (logits.argmax(1) == labels).float().mean()})
+            acc1 = 100 * values.pop("acc1")
+            check_finite(values, iteration)
+            cross_entropy, *penalties = values.values()
             history.append(
                 {
                     "iteration": iteration,
                     "lr": lr,
-                    "cross_entropy": cross_entropy.item(),
-                    "penalty": float(sum(term.item() for term in terms.values())),
-                    "train_acc1": 100 * (logits.argmax(1) == labels).float().mean().item(),
+                    "cross_entropy": cross_entropy,
+                    "penalty": sum(penalties),
+                    "train_acc1": acc1,
                 }
             )
             if progress is not None:
@@ -237,22 +257,16 @@ def fit(
     return Trained(model, history, time.perf_counter() - start)
 
 
-def check_finite(
-    loss: Tensor, cross_entropy: Tensor, terms: dict[str, Tensor], iteration: int
-) -> None:
-    """Stop at a loss that is not a number.
+def check_finite(terms: Mapping[str, float], iteration: int) -> None:
+    """Stop at a loss, the sum of ``terms``, that is not a number.
 
     Raises:
         GtaError: with the iteration and each term.
     """
-    if torch.isfinite(loss):
+    if math.isfinite(sum(terms.values())):
         return
-    named = {"cross_entropy": cross_entropy, **terms}
-    said = ", ".join(f"{name} {term.item():g}" for name, term in named.items())
-    raise GtaError(
-        f"the loss is not finite at iteration {iteration} ({said}); "
-        f"lower recipe.lr or the penalty's lambda"
-    )
+    said = ", ".join(f"{name} {term:g}" for name, term in terms.items())
+    raise GtaError(f"the loss is not finite at iteration {iteration} ({said}); {_REMEDY}")
 
 
 def learning_rate(recipe: Recipe, iteration: int) -> float:
@@ -314,6 +328,11 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def _values(scalars: Mapping[str, Tensor]) -> dict[str, float]:
+    stacked = torch.stack([scalar.detach().float() for scalar in scalars.values()])
+    return dict(zip(scalars, stacked.tolist(), strict=True))
+
+
 def _autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
     if recipe.precision == "float32":
         return nullcontext()
@@ -343,7 +362,7 @@ def _versions() -> str:
 def _git_commit() -> str:
     try:
         done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gta.catalog import DATASETS, SOURCES
-from gta.cli.options import DEFAULT_CONFIG, Configs, console, table_of
+from gta.cli.options import DEFAULT_CONFIG, Configs, bars, console, table_of
 from gta.study import Study
 
 data = typer.Typer(no_args_is_help=True, help="Data sets: list them, prepare them.")
@@ -80,3 +81,29 @@ def prepare_source(
     study = Study.load(config)
     prepare_source(name, study.weights(name))
     print(study.weights(name))
+
+
+@source.command("train")
+def train_source(
+    name: Annotated[str, typer.Argument(help="A tiny source, e.g. `tiny_ibot`.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The safetensors file to write.")],
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads.  [default: all cores]")
+    ] = None,
+) -> None:
+    """Train one of the embedded study's sources again, from nothing, on rendered images.
+
+    gta source train tiny_ibot --out tiny_ibot.safetensors
+    """
+    import torch
+
+    from gta.pretrain import pretrain
+
+    if threads:
+        torch.set_num_threads(threads)
+    with bars() as progress:
+        task = progress.add_task(name, total=None)
+        metadata = pretrain(
+            name, out, lambda done, steps: progress.update(task, completed=done, total=steps)
+        )
+    print(f"{out}: {metadata['attention_mass']} of the [cls] attention on the object")

@@ -1,14 +1,16 @@
-"""``gta collect``, ``gta table``, ``gta segmentation``: from runs to what is read."""
+"""``gta collect``, ``table``, ``segmentation``, ``figure``, ``attention``: what is read."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gta import results
 from gta.cli.options import DEFAULT_CONFIG, Configs, Device, bars, chosen, origins
+from gta.errors import GtaError
 from gta.study import Study
 
 
@@ -19,6 +21,13 @@ class Format(StrEnum):
     csv = "csv"
     tex = "tex"
     html = "html"
+
+
+class Heads(StrEnum):
+    """How the maps of the heads are joined."""
+
+    max = "max"
+    mean = "mean"
 
 
 class Selection(StrEnum):
@@ -33,6 +42,8 @@ def add_to(app: typer.Typer) -> None:
     app.command("collect")(collect)
     app.command("table")(show_tables)
     app.command("segmentation")(segmentation)
+    app.command("figure")(draw_figures)
+    app.command("attention")(draw_attention)
 
 
 def collect(config: Configs = DEFAULT_CONFIG) -> None:
@@ -121,3 +132,63 @@ def segmentation(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> N
         )
     write(study, measured)
     print(f"{study.folder / 'segmentation.parquet'}: {measured.num_rows} rows")
+
+
+def draw_figures(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Figures, e.g. `figure4`; all of the study's if none."),
+    ] = None,
+    config: Configs = DEFAULT_CONFIG,
+) -> None:
+    """Draw figures into `results/<study>/figures`, as PDF and PNG.
+
+    gta figure figure4
+    """
+    from gta import figures
+
+    study = Study.load(config)
+    metrics = results.read_collected(study)
+    for name in chosen(study, names, study.figures):
+        for path in figures.write(study, name, figures.make(study, name, metrics)):
+            print(path)
+
+
+def draw_attention(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write `<image>.png`.")],
+    source: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A source, as `gta source list` names it.")
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A trained model, e.g. a `model.safetensors` under `results/<study>/models`.",
+        ),
+    ] = None,
+    config: Configs = DEFAULT_CONFIG,
+    block: Annotated[int, typer.Option(help="Which block; -1 is the last.")] = -1,
+    heads: Annotated[Heads, typer.Option(help="How the heads' maps are joined.")] = Heads.max,
+) -> None:
+    """Lay a model's [cls] attention in red over images of any size.
+
+    The model's architecture and image size are those of the study's recipe.
+
+        gta attention photo.jpg --source tiny_ibot --out maps
+    """
+    from gta.attention import draw_files
+    from gta.models.sources import load_source, prepare_source
+
+    study = Study.load(config)
+    if (source is None) == (weights is None):
+        raise GtaError("say whose attention to draw: --source NAME, or --weights FILE")
+    if source is not None:
+        weights = study.weights(source)
+        if not weights.exists():
+            prepare_source(source, weights)
+    assert weights is not None
+    recipe = study.config.recipe
+    model = load_source(weights, recipe.architecture, recipe.image_size)
+    for path in draw_files(model, recipe, images, out, block, heads.value):
+        print(path)

@@ -31,8 +31,9 @@ def prepare(study: Study, dataset: str) -> Store:
     rendered = procedural.render(
         dataset,
         settings.seed,
-        train_per_class=settings.train_per_class,
-        test_images=settings.test_images,
+        per_class=settings.train_per_class or procedural.PER_CLASS,
+        heldout_images=settings.heldout_images or procedural.HELDOUT_IMAGES,
+        test_images=settings.test_images or procedural.TEST_IMAGES,
     )
     return write(folder, dataset, rendered.classes, _items(rendered))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gta.data.seeds import Stream, generator
+
 
 class BatchStream:
     """Positions of batch after batch; an epoch's end may fall inside a batch.
@@ -32,6 +34,6 @@ class BatchStream:
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._epoch:
-            generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
-            self._epoch, self._order = epoch, generator.permutation(self.size)
+            order = generator(self.seed, Stream.ORDER, epoch).permutation(self.size)
+            self._epoch, self._order = epoch, order
         return self._order

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gta.data.seeds import Stream, generator
 from gta.errors import GtaError
 
 
@@ -26,8 +29,11 @@ class Subset:
 
 
 def count(images: int, rate: float) -> int:
-    """Images that a class gives: ``ceil(images * rate / 100)`` without rounding error."""
-    return int(-(-images * rate // 100))
+    """Images that a class gives: ``ceil(images * rate / 100)``, the rate as it is written.
+
+    In fractions: as floats, 3000 * 1.1 is a little above 3300 and would give one image more.
+    """
+    return math.ceil(images * Fraction(str(rate)) / 100)
 
 
 def random_subset(
@@ -62,7 +68,7 @@ def random_subset(
     for label in np.unique(labels[pool]):
         members = pool[labels[pool] == label]
         # A generator a class: the draw of one class does not depend on the others.
-        order = np.random.Generator(np.random.PCG64([seed, int(label)])).permutation(members)
+        order = generator(seed, Stream.SUBSET, int(label)).permutation(members)
         size = count(len(members), rate)
         kept.append(order[:size])
         left.append(order[size:])

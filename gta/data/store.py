@@ -28,6 +28,7 @@ from gta.errors import GtaError
 from gta.results import whole, write_text
 
 FORMAT = 1
+SPLITS = ("train", "test", "heldout")
 
 INDEX = pa.schema(
     [
@@ -88,6 +89,8 @@ class Store:
             index = pq.ParquetFile(folder / "index.parquet").read()
         except (OSError, pa.ArrowException) as error:
             raise _broken(folder, f"index.parquet: {error}") from None
+        if not index.schema.equals(INDEX):
+            raise _broken(folder, "index.parquet: has other columns")
         self._index = index
         self.labels: NDArray[np.int32] = index["label"].to_numpy()
         self.splits: NDArray[np.str_] = np.asarray(index["split"].to_pylist())
@@ -146,17 +149,20 @@ def read_digest(folder: Path) -> str:
 
 
 def write(folder: Path, name: str, classes: Sequence[str], items: Iterable[Item]) -> Store:
-    """Write a store, item by item, ``store.json`` last.
+    """Write a store, item by item, ``store.json`` last; one that is there is replaced.
 
     Args:
         folder: of the store; made where missing.
         name: of the data set.
         classes: names by label.
-        items: the images; all or none with a mask.
+        items: the images, at least one; all or none with a mask.
 
     Raises:
-        GtaError: if some items have masks and some have not, or the disk is full.
+        GtaError: if an item is not what ``Item`` says, some items have masks and some have
+            not, there is no item, or the disk is full.
     """
+    # From here on it is not whole, whatever interrupts this.
+    (folder / "store.json").unlink(missing_ok=True)
     rows: list[dict[str, object]] = []
     offset = 0
     masked: set[bool] = set()
@@ -168,6 +174,7 @@ def write(folder: Path, name: str, classes: Sequence[str], items: Iterable[Item]
         masks_path.open("wb") as masks,
     ):
         for item in items:
+            _check(item, len(classes))
             image = np.ascontiguousarray(item.pixels)
             digest = hashlib.sha256(image.data)
             pixels.write(image.data)
@@ -191,8 +198,12 @@ def write(folder: Path, name: str, classes: Sequence[str], items: Iterable[Item]
             total.update(f"{item.name}\t{item.label}\t{item.split}\t{height}\t{width}".encode())
             total.update(digest.digest())
             offset += height * width
+        if not rows:
+            raise GtaError(f"{name}: no images to store in {folder}")
         if len(masked) > 1:
             raise GtaError(f"{name}: some images have an object mask and some have none")
+    if masked == {False}:
+        (folder / "masks.bin").unlink()
     with whole(folder / "index.parquet") as hidden:
         pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), hidden)
     about = {
@@ -215,9 +226,25 @@ def _read_about(folder: Path) -> dict[str, Any]:
         raise GtaError(f"{path}: missing; `gta data prepare` makes it") from None
     except (OSError, ValueError) as error:
         raise _broken(folder, f"store.json: {error}") from None
-    if about.get("format") != FORMAT:
-        raise _broken(folder, f"format {about.get('format')}, this version reads {FORMAT}")
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise _broken(folder, f"store.json: is not of format {FORMAT}, which this version reads")
     return about
+
+
+def _check(item: Item, classes: int) -> None:
+    pixels, mask = item.pixels, item.mask
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise GtaError(
+            f"{item.name}: pixels are {pixels.dtype} {pixels.shape}, not uint8 (height, width, 3)"
+        )
+    if mask is not None and (mask.dtype != np.bool_ or mask.shape != pixels.shape[:2]):
+        raise GtaError(
+            f"{item.name}: the mask is {mask.dtype} {mask.shape}, not bool {pixels.shape[:2]}"
+        )
+    if not 0 <= item.label < classes:
+        raise GtaError(f"{item.name}: label {item.label} is none of {classes} classes")
+    if item.split not in SPLITS:
+        raise GtaError(f"{item.name}: split {item.split!r} is none of {', '.join(SPLITS)}")
 
 
 def _map(path: Path, size: int) -> NDArray[np.uint8]:
@@ -231,4 +258,5 @@ def _map(path: Path, size: int) -> NDArray[np.uint8]:
 
 
 def _broken(folder: Path, why: str) -> GtaError:
-    return GtaError(f"{folder}: damaged store ({why}); delete the folder and prepare it again")
+    said = " ".join(why.split())  # other libraries' messages may have several lines
+    return GtaError(f"{folder}: damaged store ({said}); delete the folder and prepare it again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections.abc import Mapping
 from importlib.resources import as_file, files
@@ -85,9 +86,9 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(weights):
-        tensor = weights[name].contiguous()
+        tensor = weights[name]
         digest.update(f"{name}\t{tensor.dtype}\t{tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -125,15 +126,20 @@ def load_backbone(model: VisionTransformer, weights: Mapping[str, Tensor], origi
                 f"{origin}: {name} has shape {tuple(given[name].shape)}, "
                 f"the model's is {tuple(tensor.shape)}"
             )
-    model.load_state_dict(given, strict=False)
+    model.load_state_dict({**model.state_dict(), **given})
 
 
 def _resample(model: VisionTransformer, embedding: Tensor) -> Tensor:
-    if model.pos_embed is None or embedding.shape == model.pos_embed.shape:
+    """Bring a position embedding to the model's grid; one that is no square grid is left alone."""
+    own = model.pos_embed
+    prefix = 0 if model.no_embed_class else model.num_prefix_tokens
+    if own is None or embedding.ndim != 3 or embedding.shape[::2] != own.shape[::2]:
+        return embedding
+    patches = embedding.shape[1] - prefix
+    if embedding.shape == own.shape or patches < 1 or math.isqrt(patches) ** 2 != patches:
         return embedding
     from timm.layers import resample_abs_pos_embed
 
-    prefix = 0 if model.no_embed_class else model.num_prefix_tokens
     # Without antialiasing, as DINOv2's own code resamples.
     return resample_abs_pos_embed(
         embedding, new_size=model.patch_embed.grid_size, num_prefix_tokens=prefix, antialias=False

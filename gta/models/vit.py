@@ -51,9 +51,17 @@ def create(
 
 
 def initialise_head(model: VisionTransformer, std: float, seed: int) -> None:
-    """Draw the head's weights from a truncated normal, its bias 0, by the run's seed alone."""
+    """Draw the head's weights from a truncated normal, its bias 0, by the run's seed alone.
+
+    Args:
+        model: on the CPU, with a linear head.
+        std: of the normal; 0 makes the weights 0.
+        seed: of the run.
+    """
     head = model.head
     assert isinstance(head, torch.nn.Linear)
-    generator = torch.Generator().manual_seed(seed)
-    torch.nn.init.trunc_normal_(head.weight, std=std, generator=generator)
+    torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
+    if std:
+        generator = torch.Generator().manual_seed(seed)
+        torch.nn.init.trunc_normal_(head.weight, std=std, generator=generator)

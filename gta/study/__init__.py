@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gta.catalog import DATASETS, METHODS, SOURCES
+from gta.catalog import DATASETS, METHODS, RENDERER_VERSION, SOURCES
 from gta.errors import GtaError
 from gta.study.config import Config, Recipe
 from gta.study.expand import asked, expand, grid
@@ -259,7 +259,8 @@ class Study:
     def data_settings(self, dataset: str) -> dict[str, Any]:
         """The settings that decide what the prepared data set holds."""
         if DATASETS[dataset].kind == "procedural":
-            return self.config.procedural.model_dump(mode="json")
+            settings = self.config.procedural.model_dump(mode="json")
+            return {"renderer": RENDERER_VERSION, **settings}
         return {}
 
     def weights(self, source: str) -> Path:

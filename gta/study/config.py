@@ -57,7 +57,10 @@ class Augment(Strict):
     ratio: Range = (0.75, 1.3333)
     shift: Annotated[int, Field(ge=0)] = 0
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5
-    randaugment: str | None = None
+    # timm reads over what it does not know, so the form is held here
+    randaugment: (
+        Annotated[str, Field(pattern=r"^rand(-(m|n|p|mstd|mmax|inc)[0-9]+(\.[0-9]+)?)+$")] | None
+    ) = None
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
 
 
@@ -107,9 +110,11 @@ class Recipe(Strict):
         return value
 
     @model_validator(mode="after")
-    def _warmup_fits(self) -> Recipe:
+    def _keys_fit(self) -> Recipe:
         if self.warmup_iterations >= self.iterations:
             raise ValueError("warmup_iterations must be below iterations")
+        if self.evaluation.resize is not None and self.evaluation.resize < self.image_size:
+            raise ValueError("evaluation.resize must not be below image_size")
         return self
 
 
@@ -132,7 +137,7 @@ class Override(Strict):
 class Split(Strict):
     """Which training images a rate keeps and which are held out."""
 
-    kind: Literal["random", "bss"] = "random"
+    kind: Literal["random"] = "random"
     seed: Literal["run"] | Annotated[int, Field(ge=0)] = "run"
     heldout: Annotated[int, Field(ge=0)] = 500
 
@@ -142,6 +147,7 @@ class Procedural(Strict):
 
     seed: Annotated[int, Field(ge=0)] = 0
     train_per_class: Annotated[int, Field(gt=0)] | None = None
+    heldout_images: Annotated[int, Field(gt=0)] | None = None
     test_images: Annotated[int, Field(gt=0)] | None = None
 
 

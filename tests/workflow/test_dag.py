@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Call Snakemake on the project's Snakefile, in a folder of its own."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile")]
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile")]
-        + ["--directory", str(folder), *arguments],
+        [*command, "--directory", str(folder), *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -42,7 +42,7 @@ STUDY: dict[str, Any] = {
         "lr": 1.0e-3,
         "augment": {"crop": "none"},
     },
-    "procedural": {"train_per_class": 2, "test_images": 20},
+    "procedural": {"train_per_class": 2, "heldout_images": 10, "test_images": 20},
     "pack": ["method", "lam"],
     "tables": ["small"],
     "tables_file": "tables.yaml",

@@ -1,0 +1,91 @@
+"""From the renderer to the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gta.data import procedural
+from gta.data.prepare import prepare
+from gta.data.store import Store
+from gta.errors import GtaError
+from gta.study import Study
+from gta.study.load import merge
+
+
+@pytest.fixture
+def small(tiny_study: Study) -> Study:
+    """A study whose rendered sets are small."""
+    sizes = {"seed": 3, "train_per_class": 2, "test_images": 7}
+    return Study(merge(tiny_study.content, {"procedural": sizes}))
+
+
+@pytest.mark.parametrize("dataset", ["mini_near", "mini_far"])
+def test_the_store_holds_what_is_rendered(small, dataset):
+    store = prepare(small, dataset)
+    assert store.folder == small.store(dataset)
+    rendered = procedural.render(dataset, 3, per_class=2, test_images=7)
+    assert store.name == dataset
+    assert store.classes == rendered.classes
+    assert len(store.indices("train")) == 2 * len(rendered.classes)
+    assert len(store.indices("test")) == 7
+    np.testing.assert_array_equal(store.labels, rendered.labels)
+    np.testing.assert_array_equal(store.splits, rendered.split)
+    np.testing.assert_array_equal(np.stack(store.images(range(len(store)))), rendered.images)
+    masks = [store.mask(position) for position in range(len(store))]
+    np.testing.assert_array_equal(np.stack(masks), rendered.masks)
+    assert len(set(store.names)) == len(store)
+
+
+def test_without_sizes_the_renderer_chooses(tiny_study, monkeypatch):
+    asked: dict[str, Any] = {}
+
+    def render(name: str, seed: int, **sizes: Any) -> None:
+        asked.update(sizes, name=name, seed=seed)
+        raise GtaError("asked")
+
+    monkeypatch.setattr(procedural, "render", render)
+    with pytest.raises(GtaError, match="asked"):
+        prepare(tiny_study, "mini_far")
+    assert asked == {
+        "name": "mini_far",
+        "seed": 0,
+        "per_class": procedural.PER_CLASS,
+        "test_images": procedural.TEST_IMAGES,
+    }
+
+
+def test_a_store_that_is_there_is_kept(small, monkeypatch):
+    before = prepare(small, "mini_near")
+    written = (before.folder / "store.json").stat()
+    monkeypatch.setattr(procedural, "render", None)
+    assert prepare(small, "mini_near").digest == before.digest
+    assert (before.folder / "store.json").stat() == written
+
+
+def test_a_store_that_was_interrupted_is_made_again(small):
+    digest = prepare(small, "mini_near").digest
+    (small.store("mini_near") / "store.json").unlink()
+    assert prepare(small, "mini_near").digest == digest
+
+
+def test_other_sizes_or_seeds_are_another_store(small):
+    other = Study(merge(small.content, {"procedural": {"seed": 4}}))
+    assert prepare(small, "mini_near").digest != prepare(other, "mini_near").digest
+    assert Store(small.store("mini_near")).folder != Store(other.store("mini_near")).folder
+
+
+@pytest.mark.parametrize(
+    ("datasets", "asked", "message"),
+    [
+        (["mini_near"], "mini_far", "study tiny has no data set 'mini_far'; it has: mini_near"),
+        (["mini_near", "cub"], "cub", "cub: this version has no reader for its archives"),
+    ],
+)
+def test_what_cannot_be_prepared_is_an_error(tiny_study, datasets, asked, message):
+    study = Study(merge(tiny_study.content, {"datasets": datasets}))
+    with pytest.raises(GtaError) as raised:
+        prepare(study, asked)
+    assert str(raised.value) == message

@@ -1,0 +1,79 @@
+"""Small random data sets and sources, written where a study looks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gta.data.store import Item, Store, write
+from gta.study import Study
+
+CLASSES = ("a", "b", "c", "d")
+TRAIN_PER_CLASS, TEST_IMAGES = 8, 12
+
+
+def random_items(
+    sizes: Sequence[tuple[int, int]],
+    splits: Sequence[str],
+    *,
+    masks: bool = True,
+    seed: int = 0,
+) -> list[Item]:
+    """One image a size and split; classes take turns, masks are rectangles."""
+    random = np.random.default_rng(seed)
+    items = []
+    for position, ((height, width), split) in enumerate(zip(sizes, splits, strict=True)):
+        mask = np.zeros((height, width), dtype=np.bool_)
+        mask[: random.integers(1, height + 1), : random.integers(1, width + 1)] = True
+        items.append(
+            Item(
+                name=f"{split}/{position:03d}",
+                label=position % len(CLASSES),
+                split=split,
+                pixels=random.integers(0, 256, (height, width, 3), dtype=np.uint8),
+                mask=mask if masks else None,
+            )
+        )
+    return items
+
+
+def random_store(folder: Path, side: int = 16, *, masks: bool = True, seed: int = 0) -> Store:
+    """Four classes of 8 training images each, 12 test images, all square."""
+    splits = ["train"] * TRAIN_PER_CLASS * len(CLASSES) + ["test"] * TEST_IMAGES
+    items = random_items([(side, side)] * len(splits), splits, masks=masks, seed=seed)
+    return write(folder, "random", CLASSES, items)
+
+
+def random_weights(architecture: str, image_size: int, seed: int = 0) -> dict[str, Any]:
+    """A backbone's weights, large enough for its attention to be far from even."""
+    import torch
+
+    from gta.models.vit import create
+
+    model = create(architecture, image_size, num_classes=0)
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: tensor + 0.1 * torch.randn(tensor.shape, generator=generator)
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def prepare_inputs(study: Study) -> None:
+    """Write the study's data sets and sources."""
+    from safetensors.torch import save_file
+
+    recipe = study.config.recipe
+    for seed, dataset in enumerate(study.config.datasets):
+        random_store(study.store(dataset), recipe.image_size, seed=seed)
+    study.weights_root.mkdir(parents=True, exist_ok=True)
+    for seed, source in enumerate(study.config.sources.values()):
+        weights = random_weights(recipe.architecture, recipe.image_size, seed)
+        save_file(weights, study.weights(source))
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Names of all files, hidden ones too, relative to the folder."""
+    return (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
