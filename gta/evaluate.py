@@ -14,12 +14,11 @@ from torch.nn import functional as F
 from gta.data.augment import Evaluator
 from gta.data.store import Store
 from gta.models.taps import TapRequest, Taps
-from gta.segmentation import attention_mass
+from gta.segmentation import BATCH, attention_mass
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
-BATCH = 256
 LAST_ROW = TapRequest(cls_logits=(-1,))
 
 

@@ -343,3 +343,48 @@ def test_table_writes_all_formats(finished: Study, config: str) -> None:
     written = gta("table", "--write", "--config", config).split()
     assert written == [f"results/tiny/tables/table2.{end}" for end in ("csv", "md", "tex", "html")]
     assert all(Path(path).stat().st_size for path in written)
+
+
+# Figures, attention, sources
+
+
+def test_attention_is_drawn_over_an_image(config: str, workdir: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("photo.png")
+    said = gta(
+        *("attention", "photo.png", "--source", "tiny_dino", "--out", "maps", "--config", config)
+    )
+    assert said.strip() == "maps/photo.png"
+    drawn = np.asarray(Image.open("maps/photo.png"))
+    assert drawn.shape == pixels.shape
+    assert (drawn.astype(int)[..., 0] >= pixels[..., 0]).all()  # red is laid over, never taken
+    assert (drawn != pixels).any()
+
+
+def test_attention_wants_one_model(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = error_of(capsys, "attention", "photo.png", "--out", "maps", "--config", config)
+    assert said == "say whose attention to draw: --source NAME, or --weights FILE"
+
+
+def test_attention_names_an_image_it_cannot_read(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("photo.png").write_text("no image")
+    said = error_of(
+        capsys,
+        *("attention", "photo.png", "--source", "tiny_dino", "--out", "maps", "--config", config),
+    )
+    assert said.startswith("photo.png: cannot be read as an image")
+    assert not Path("maps").exists()
+
+
+def test_a_figure_that_the_study_has_not(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "metrics.parquet: missing" in error_of(capsys, "figure", "--config", config)
+
+
+def test_a_source_that_is_not_trained_here(workdir: Path, capsys: Any) -> None:
+    said = error_of(capsys, "source", "train", "ibot", "--out", "ibot.safetensors")
+    assert said.startswith("no source 'ibot' to train; there are: tiny_ibot")

@@ -91,7 +91,11 @@ def show_tables(
     from gta import tables
 
     study = Study.load(config)
-    layouts = {"accuracy": tables.accuracy_page, "segmentation": tables.segmentation_page}
+    layouts = {
+        "accuracy": tables.accuracy_page,
+        "segmentation": tables.segmentation_page,
+        "gains": tables.gains_page,
+    }
     for name in chosen(study, names, study.tables):
         frame, page = tables.make(study, name)
         if write:

@@ -26,15 +26,17 @@ class TableSpec(Strict):
 
     Attributes:
         kind: ``statistics`` (of the data sets), ``accuracy``, ``segmentation`` (masks from
-            attention), or for figures ``maps``, ``masks``, ``lambda``.
+            attention), ``gains`` (over a baseline, with intervals), or for figures ``maps``,
+            ``masks``, ``lambda``.
         cells: runs that it needs, each with all lambdas of its method and all seeds.
         extra: whether the config's ``extra_methods`` join its methods.
         rows, columns, groups: fields of a run that make up rows, columns, blocks.
+        baseline: for ``gains``: the method, one of the cells', that the others are held against.
         reference: name under which ``config/reference`` holds the paper's numbers.
         recipe: recipe keys of its own for all of its runs.
     """
 
-    kind: Literal["statistics", "accuracy", "segmentation", "maps", "masks", "lambda"]
+    kind: Literal["statistics", "accuracy", "gains", "segmentation", "maps", "masks", "lambda"]
     title: str
     caption: str
     cells: list[Cells] = []
@@ -42,6 +44,7 @@ class TableSpec(Strict):
     rows: list[str] = []
     columns: list[str] = []
     groups: list[str] = []
+    baseline: str | None = None
     reference: str | None = None
     recipe: dict[str, Any] = {}
     weights: bool = Field(default=False, description="whether it needs the trained weights")
@@ -51,6 +54,13 @@ class TableSpec(Strict):
         if bool(self.cells) == (self.kind == "statistics"):
             verb = "takes no" if self.cells else "needs"
             raise ValueError(f"kind {self.kind} {verb} cells")
+        return self
+
+    @model_validator(mode="after")
+    def _has_baseline(self) -> TableSpec:
+        methods = {method for cells in self.cells for method in cells.method}
+        if self.kind == "gains" and self.baseline not in methods:
+            raise ValueError(f"baseline: {self.baseline!r} is not one of the table's methods")
         return self
 
     @model_validator(mode="after")

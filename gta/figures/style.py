@@ -1,0 +1,54 @@
+"""What all figures share: a look that holds in print and in grey, and their two files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from gta.results import whole
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LOOK: dict[Any, Any] = {
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5.0,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # text stays text
+    "figure.dpi": 100.0,
+}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Draw in the look of all figures."""
+    with mpl.rc_context(LOOK):
+        yield
+
+
+def colours(count: int) -> list[tuple[float, float, float]]:
+    """Colours for an ordered field: even steps of lightness, safe for the colour-blind."""
+    # the lightest would vanish on paper
+    return [tuple(colour) for colour in sns.color_palette("viridis", count + 1)[:count]]
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write ``stem.pdf`` and ``stem.png``, whole or not at all; equal figures give equal files."""
+    written = []
+    for ending in ("pdf", "png"):
+        path = stem.with_name(f"{stem.name}.{ending}")
+        metadata = {"CreationDate": None} if ending == "pdf" else {"Software": None}
+        with whole(path) as hidden:
+            figure.savefig(hidden, format=ending, dpi=200, bbox_inches="tight", metadata=metadata)
+        written.append(path)
+    return written

@@ -1,0 +1,216 @@
+"""A laid-out table as Markdown, LaTeX (booktabs) and a page of HTML that needs no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import escape
+from math import isnan
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment
+
+from gta.tables.layout import Cell, Page
+
+HOLE = "-"
+WIDE = 5  # columns that fill a page of LaTeX; more are scaled to it
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ page.title }}</title>
+<style>
+:root { color-scheme: light dark; --text: #1b1f24; --faint: #59636e; --line: #d1d9e0;
+  --page: #fff; --head: #f6f8fa; }
+@media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --faint: #9aa4af;
+  --line: #3d444d; --page: #0d1117; --head: #161b22; } }
+body { margin: 2rem auto; max-width: 90rem; padding: 0 1rem; background: var(--page);
+  color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.3rem; margin-bottom: .25rem; }
+h2 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; border-block: 2px solid var(--text);
+  font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; white-space: nowrap; }
+td { text-align: right; }
+thead th { background: var(--head); text-align: center; white-space: normal; }
+thead tr:last-child th { border-bottom: 1px solid var(--text); }
+tbody th { text-align: left; font-weight: normal; vertical-align: top; }
+tbody tr:has(> th[rowspan]) > * { border-top: 1px solid var(--line); }
+sup { font-size: .7em; line-height: 0; margin-right: -.6em; }  /* numbers stay in line */
+small, .notes { color: var(--faint); }
+.notes { font-size: .85rem; max-width: 60rem; overflow-wrap: anywhere; }
+</style>
+</head>
+<body>
+<h1>{{ page.title }}</h1>
+<p>{{ page.caption }}</p>
+{% for title, table in tables %}
+{% if title %}<h2>{{ title }}</h2>{% endif %}
+<div class="wide" tabindex="0" role="region" aria-label="{{ title or page.title }}">
+{{ table | safe }}
+</div>
+{% endfor %}
+<div class="notes">
+{% if page.notes %}
+<ol>
+{% for note in page.notes %}
+<li>{{ note }}</li>
+{% endfor %}
+</ol>
+{% endif %}
+{% for remark in page.remarks %}
+<p>{{ remark }}</p>
+{% endfor %}
+</div>
+</body>
+</html>
+"""
+
+LATEX = {
+    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "λ": r"$\lambda$",
+    "Δ": r"$\Delta$",
+    "±": r"$\pm$",
+    "|": r"\textbar{}",
+}
+
+
+def to_html(page: Page) -> str:
+    """A self-contained page, light or dark as the reader's system is."""
+
+    def text(cell: Cell) -> str:
+        number, lam, notes = _parts(cell)
+        number = f"<b>{number}</b>" if cell.best else number
+        lam = f"<small>λ&nbsp;{lam}</small> " if lam else ""
+        return f"{lam}{number}<sup>{notes}</sup>" if notes else lam + number
+
+    tables = [
+        (title, _texts(cells, text, escape).to_html(escape=False, border=0))
+        for title, cells in page.blocks
+    ]
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(PAGE).render(page=page, tables=tables)
+
+
+def to_markdown(page: Page) -> str:
+    """GitHub's Markdown."""
+
+    def text(cell: Cell) -> str:
+        number, lam, notes = _parts(cell)
+        number = f"**{number}**" if cell.best else number
+        return number + (f" (λ {lam})" if lam else "") + (f" [{notes}]" if notes else "")
+
+    lines = [f"# {page.title}", "", page.caption, ""]
+    for title, cells in page.blocks:
+        if title:
+            lines += [f"## {title}", ""]
+        table = _texts(cells, text, lambda part: part.replace("|", "\\|"))
+        down = table.index.nlevels
+        heads = [", ".join(filter(None, _levels(column))) for column in table.columns]
+        rows = [[*map(str, table.index.names), *heads]]
+        rows.append(["---"] * down + ["---:"] * len(table.columns))
+        rows += [
+            [*_levels(index), *values]
+            for index, values in zip(table.index, table.to_numpy().tolist(), strict=True)
+        ]
+        lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
+    lines += [f"[{number}] {note}  " for number, note in enumerate(page.notes, start=1)]
+    lines += [""] if page.notes else []
+    lines += [part for remark in page.remarks for part in (remark, "")]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def to_latex(page: Page) -> str:
+    r"""A ``table*`` for a document that uses ``booktabs`` and ``graphicx``."""
+
+    def text(cell: Cell) -> str:
+        number, lam, notes = _parts(cell)
+        number = escape_latex(number).replace("-", "$-$")
+        number = rf"\textbf{{{number}}}" if cell.best else number
+        lam = rf"{{\scriptsize $\lambda$ {lam}}} " if lam else ""
+        return lam + number + (rf"\textsuperscript{{{notes}}}" if notes else "")
+
+    lines = [
+        "% needs \\usepackage{booktabs,graphicx}",
+        r"\begin{table*}",
+        r"\centering",
+        rf"\caption{{{escape_latex(f'{page.title}. {page.caption}')}}}",
+        rf"\label{{tab:{page.name}}}",
+    ]
+    for title, cells in page.blocks:
+        table = _texts(cells, text, escape_latex)
+        columns = "l" * table.index.nlevels + "r" * len(table.columns)
+        tabular = table.to_latex(
+            escape=False, column_format=columns, multicolumn_format="c", multirow=False
+        )
+        lines += [rf"\par\medskip {escape_latex(title)}\par\smallskip"] if title else []
+        tabular = _spaced(tabular.rstrip(), cells.index)
+        wide = len(columns) > WIDE
+        lines += [f"\\resizebox{{\\textwidth}}{{!}}{{%\n{tabular}}}" if wide else tabular]
+    notes = [
+        rf"\textsuperscript{{{number}}}~{escape_latex(note)}"
+        for number, note in enumerate(page.notes, start=1)
+    ]
+    lines += [r"\par\smallskip\footnotesize\raggedright"]
+    lines += [rf"{line}\par" for line in [*notes, *map(escape_latex, page.remarks)]]
+    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+def _spaced(tabular: str, index: pd.Index[Any]) -> str:
+    """Part the groups of rows, which the first level of several names."""
+    if index.nlevels == 1:
+        return tabular
+    head, body = tabular.split("\\midrule\n")
+    groups = index.get_level_values(0)
+    rows = body.splitlines()
+    for position in range(len(groups) - 1, 0, -1):
+        if groups[position] != groups[position - 1]:
+            rows.insert(position, r"\addlinespace")
+    return "\n".join([head + r"\midrule", *rows])
+
+
+def escape_latex(text: str) -> str:
+    """Text as LaTeX prints it."""
+    return re.sub("|".join(map(re.escape, LATEX)), lambda match: LATEX[match[0]], text)
+
+
+def _parts(cell: Cell) -> tuple[str, str, str]:
+    """Number, lambda and notes of a cell, each empty where there is none."""
+    notes = ",".join(map(str, cell.notes))
+    if isnan(cell.mean):
+        return (HOLE if notes else ""), "", notes
+    number = format(cell.mean, cell.form)
+    if not isnan(cell.std):
+        number += f" ± {format(cell.std, cell.form)}"
+    return number, "" if isnan(cell.lam) else f"{cell.lam:g}", notes
+
+
+def _texts(
+    cells: pd.DataFrame, text: Callable[[Cell], str], escaped: Callable[[str], str]
+) -> pd.DataFrame:
+    """Cells and headings as text of one format."""
+    table = cells.map(lambda cell: text(cell) if isinstance(cell, Cell) else "")
+    table.index = _escaped(table.index, escaped)
+    table.columns = _escaped(table.columns, escaped)
+    return table
+
+
+def _escaped(index: pd.Index[Any], escaped: Callable[[str], str]) -> pd.Index[Any]:
+    names = [escaped(str(name or "")) for name in index.names]
+    if isinstance(index, pd.MultiIndex):
+        return pd.MultiIndex.from_tuples(
+            [tuple(map(escaped, levels)) for levels in index], names=names
+        )
+    return pd.Index([escaped(level) for level in index], name=names[0])
+
+
+def _levels(key: Any) -> tuple[str, ...]:
+    return key if isinstance(key, tuple) else (key,)

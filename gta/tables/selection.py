@@ -1,0 +1,201 @@
+"""Which lambda stands for a cell: the paper's choice and one that looks at no test image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from math import nan
+from typing import Literal
+
+import pandas as pd
+
+from gta.errors import GtaError
+from gta.results import State
+from gta.study import RUN_FIELDS, Run, Study
+
+Selection = Literal["test", "heldout"]
+SELECTIONS: tuple[Selection, ...] = ("test", "heldout")
+
+CELL = ["dataset", "source", "method", "mix", "rate"]  # lam is chosen within, seed averaged over
+IDENTITY = list(RUN_FIELDS)
+NO_HELDOUT = "no rate leaves held-out images to choose λ on"
+
+# Means over seeds that differ by less (percent) are a tie: rounding, not images. One image in
+# a million over a hundred seeds weighs 1e-6.
+TIE_DIGITS = 7
+
+
+def gather(runs: Iterable[Run], metrics: pd.DataFrame) -> pd.DataFrame:
+    """A row for each expected run, with its metrics where it is done.
+
+    Args:
+        runs: the expected runs.
+        metrics: identity columns and those of ``gta.results.METRICS``; rows of other runs are
+            left out.
+
+    Returns:
+        Identity columns, ``acc1``, ``heldout_acc1`` and ``done``, in the order of the runs.
+
+    Raises:
+        GtaError: if a run stands twice in ``metrics``.
+    """
+    expected = pd.DataFrame(
+        [[getattr(run, field) for field in RUN_FIELDS] for run in runs], columns=IDENTITY
+    )
+    values = metrics[[*IDENTITY, "acc1", "heldout_acc1"]]
+    twice = values[values.duplicated(IDENTITY)]
+    if len(twice):
+        run = Run(*next(twice[IDENTITY].itertuples(index=False)))
+        raise GtaError(f"metrics: {run.name} stands twice; collect them again")
+    table = expected.merge(values, how="left", on=IDENTITY)
+    return table.assign(done=table["acc1"].notna())
+
+
+def over_lambda(gathered: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds for each cell and lambda, sorted, lambda ascending.
+
+    Args:
+        gathered: as ``gather`` gives it.
+
+    Returns:
+        Cell and ``lam``; ``seeds`` expected and ``n`` done; ``acc1_mean``, ``acc1_std`` (ddof 1)
+        and ``heldout_mean``, NaN where a seed is missing; ``heldout_n`` seeds that have one.
+    """
+    groups = gathered.groupby([*CELL, "lam"], sort=True)
+    table = groups.agg(
+        seeds=("done", "size"),
+        n=("done", "sum"),
+        acc1_mean=("acc1", "mean"),
+        acc1_std=("acc1", "std"),
+        heldout_mean=("heldout_acc1", "mean"),
+        heldout_n=("heldout_acc1", "count"),
+    ).reset_index()
+    table.loc[table["n"] < table["seeds"], ["acc1_mean", "acc1_std"]] = nan
+    table.loc[table["heldout_n"] < table["seeds"], "heldout_mean"] = nan
+    return table
+
+
+def select(
+    study: Study, metrics: pd.DataFrame, states: Mapping[Run, State] | None = None
+) -> pd.DataFrame:
+    """Choose lambda for every cell of a study, by both rules.
+
+    ``test`` takes the lambda with the highest mean test accuracy over seeds, as the paper
+    does, ``heldout`` the one with the highest mean held-out accuracy; ties go to the smaller
+    lambda. Where a rate leaves no held-out image, the choice made at the highest rate that
+    does is used. A cell that misses any run of its grid, or of the grid that its choice rests
+    on, is a hole: no lambda, no mean, and ``missing`` says which runs and why.
+
+    Args:
+        study: the study.
+        metrics: as ``gta.results.read_collected`` gives them.
+        states: why runs are not in ``metrics``, where that is known.
+
+    Returns:
+        A row for each cell and selection: ``selection``, the cell, ``lam``, ``chosen_at`` (the
+        rate at which lambda was chosen), ``n`` (seeds with every lambda), ``seeds``,
+        ``acc1_mean``, ``acc1_std`` (percent, ddof 1; of the test set) and ``missing``.
+
+    Raises:
+        GtaError: if a run stands twice in ``metrics``.
+    """
+    gathered = gather(study.runs, metrics)
+    lambdas = over_lambda(gathered)
+    cells = _cells(gathered, lambdas, states or {})
+    picked = {"test": _test_choices(cells, lambdas), "heldout": _heldout_choices(cells, lambdas)}
+    tables = []
+    for selection in SELECTIONS:
+        table = cells[[*CELL, "n", "seeds"]].merge(picked[selection], on=CELL, how="left")
+        table = table.merge(
+            lambdas[[*CELL, "lam", "acc1_mean", "acc1_std"]], on=[*CELL, "lam"], how="left"
+        )
+        tables.append(table.assign(selection=selection))
+    columns = ["selection", *CELL, "lam", "chosen_at", "n", "seeds", "acc1_mean", "acc1_std"]
+    return pd.concat(tables, ignore_index=True)[[*columns, "missing"]]
+
+
+def describe(run: Run, states: Mapping[Run, State]) -> str:
+    """A run that is not there: its name and, where known, why."""
+    found = states.get(run)
+    return run.name if found is None else f"{run.name} ({found.state}: {found.reason})"
+
+
+def _cells(
+    gathered: pd.DataFrame, lambdas: pd.DataFrame, states: Mapping[Run, State]
+) -> pd.DataFrame:
+    """A row a cell: lambdas, seeds, n, missing, and what is known of its held-out images."""
+    whole_seeds = gathered.groupby([*CELL, "seed"])["done"].all().groupby(CELL).sum().rename("n")
+    cells = lambdas.groupby(CELL).agg(
+        lambdas=("lam", "size"),
+        seeds=("seeds", "first"),
+        done=("n", "sum"),
+        heldout=("heldout_n", "sum"),
+    )
+    absent = gathered[~gathered["done"]]
+    cells["missing"] = _named(absent, states).reindex(cells.index, fill_value="")
+    unjudged = gathered[gathered["done"] & gathered["heldout_acc1"].isna()]
+    cells["unjudged"] = _named(unjudged, {}).reindex(cells.index, fill_value="")
+    return cells.join(whole_seeds).reset_index()
+
+
+def _named(rows: pd.DataFrame, states: Mapping[Run, State]) -> pd.Series[str]:
+    """Names of runs, joined by cell."""
+    if rows.empty:
+        return pd.Series(dtype=str)
+    names = [describe(Run(*values), states) for values in rows[IDENTITY].itertuples(index=False)]
+    return rows.assign(name=names).groupby(CELL)["name"].agg("; ".join)
+
+
+def _best(lambdas: pd.DataFrame, by: str) -> pd.DataFrame:
+    """The lambda with the highest mean in each cell, ties to the smaller one."""
+    table = lambdas.assign(rounded=lambdas[by].round(TIE_DIGITS))
+    table = table.sort_values(["rounded", "lam"], ascending=[False, True])
+    return table.drop_duplicates(CELL)[[*CELL, "lam"]]
+
+
+def _test_choices(cells: pd.DataFrame, lambdas: pd.DataFrame) -> pd.DataFrame:
+    choices = cells[[*CELL, "missing"]].merge(_best(lambdas, "acc1_mean"), on=CELL)
+    hole = choices["missing"] != ""
+    return choices.assign(lam=choices["lam"].mask(hole), chosen_at=choices["rate"].mask(hole))
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What a cell can say about lambda: its best on held-out images, and what stands against it."""
+
+    rate: float
+    lam: float
+    lambdas: int  # in the grid
+    done: int  # runs
+    heldout: int  # runs with held-out images
+    missing: str  # runs
+    unjudged: str  # runs without held-out images
+
+
+def _heldout_choices(cells: pd.DataFrame, lambdas: pd.DataFrame) -> pd.DataFrame:
+    best = cells.merge(_best(lambdas, "heldout_mean"), on=CELL)
+    names = [field.name for field in fields(_Standing)]
+    rows = []
+    for key, family in best.groupby(CELL[:-1]):
+        standings = [_Standing(*values) for values in family[names].itertuples(index=False)]
+        from_the_highest = sorted(standings, key=lambda standing: -standing.rate)
+        for cell in standings:
+            rows.append([*key, cell.rate, *_heldout_choice(cell, from_the_highest)])
+    return pd.DataFrame(rows, columns=[*CELL, "lam", "chosen_at", "missing"])
+
+
+def _heldout_choice(cell: _Standing, from_the_highest: list[_Standing]) -> tuple[float, float, str]:
+    """Lambda, the rate it was chosen at, and what is missing for the choice."""
+    if cell.missing:
+        return nan, nan, cell.missing
+    if cell.lambdas == 1:
+        return cell.lam, cell.rate, ""
+    for other in (cell, *from_the_highest):
+        if other.done and not other.heldout:
+            continue
+        if other.missing:
+            return nan, nan, f"λ is chosen at {other.rate:g} %: {other.missing}"
+        if other.unjudged:
+            return nan, nan, f"without held-out accuracy: {other.unjudged}"
+        return other.lam, other.rate, ""
+    return nan, nan, NO_HELDOUT

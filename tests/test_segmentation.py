@@ -1,0 +1,305 @@
+"""Masks from attention against loops over heads, patches and pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gta import segmentation
+from gta.data import store as stores
+from gta.data.augment import Evaluator
+from gta.errors import GtaError
+from gta.models.vit import create
+from gta.segmentation import (
+    PROTOCOLS,
+    Protocol,
+    attention_mass,
+    jaccard,
+    kept_patches,
+    matched_jaccard,
+    measure,
+    patch_coverage,
+)
+from gta.study import RUN_FIELDS, Study
+
+IMAGES, HEADS, SIDE, PATCH = 5, 3, 4, 6
+PIXELS = SIDE * PATCH
+
+
+def logits(seed: int, scale: float = 2.0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return scale * torch.randn(IMAGES, HEADS, SIDE * SIDE, generator=generator)
+
+
+def blobs(seed: int, classes: list[int]) -> Tensor:
+    """Class maps of random rectangles on background, (IMAGES, PIXELS, PIXELS) uint8."""
+    rng = np.random.default_rng(seed)
+    maps = np.zeros((IMAGES, PIXELS, PIXELS), np.uint8)
+    for picture in maps:
+        for label in classes:
+            top, left = rng.integers(0, PIXELS - 4, 2)
+            height, width = rng.integers(3, 14, 2)
+            picture[top : top + height, left : left + width] = label
+    return torch.from_numpy(maps)
+
+
+def softmax(row: NDArray[np.float64]) -> NDArray[np.float64]:
+    weights = np.exp(row - row.max())
+    return weights / weights.sum()
+
+
+def naive_kept(row: NDArray[np.float64], mass: float) -> list[bool]:
+    """Take the strongest patch that is left until the share is reached."""
+    attention = softmax(row)
+    kept = [False] * len(row)
+    while sum(a for a, k in zip(attention, kept, strict=True) if k) < mass:
+        left = [(-1.0 if k else a) for a, k in zip(attention, kept, strict=True)]
+        kept[int(np.argmax(left))] = True
+    return kept
+
+
+def pixels_of(kept: list[bool]) -> NDArray[np.bool_]:
+    """Nearest upsampling, pixel by pixel."""
+    picture = np.zeros((PIXELS, PIXELS), bool)
+    for y in range(PIXELS):
+        for x in range(PIXELS):
+            picture[y, x] = kept[(y // PATCH) * SIDE + x // PATCH]
+    return picture
+
+
+def naive_jaccard(heads: Tensor, labels: Tensor, protocol: Protocol) -> float:
+    """One image: for each class present the best (or mean) head, then the mean over classes."""
+    truth = labels.numpy()
+    scores = []
+    for label in sorted(set(truth.ravel().tolist()) - {0, 255}):
+        found = []
+        for head in heads.double().numpy():
+            mask = pixels_of(naive_kept(head, protocol.mass))
+            if protocol.ignore_void:
+                mask &= truth != 255
+            found.append((mask & (truth == label)).sum() / (mask | (truth == label)).sum())
+        scores.append(max(found) if protocol.heads == "best" else sum(found) / len(found))
+    return sum(scores) / len(scores) if scores else float("nan")
+
+
+@pytest.mark.parametrize("mass", [0.1, 0.6, 0.9, 0.999])
+def test_kept_patches_are_the_fewest_that_hold_the_mass(mass: float) -> None:
+    rows = logits(0)
+    kept = kept_patches(rows, mass)
+    for image in range(IMAGES):
+        for head in range(HEADS):
+            assert kept[image, head].tolist() == naive_kept(
+                rows[image, head].double().numpy(), mass
+            )
+
+
+def test_kept_patches_of_known_shares() -> None:
+    # shares .5, .3, .15, .05 in another order
+    rows = torch.tensor([0.15, 0.5, 0.05, 0.3]).log()[None, None]
+    assert kept_patches(rows, 0.4)[0, 0].tolist() == [False, True, False, False]
+    assert kept_patches(rows, 0.6)[0, 0].tolist() == [False, True, False, True]
+    assert kept_patches(rows, 0.9)[0, 0].tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize("name", list(PROTOCOLS))
+def test_jaccard_of_one_object(name: str) -> None:
+    rows, labels = logits(1), blobs(1, [1])
+    expected = [naive_jaccard(*pair, PROTOCOLS[name]) for pair in zip(rows, labels, strict=True)]
+    found = jaccard(rows, labels.bool(), PROTOCOLS[name])
+    torch.testing.assert_close(found.double(), torch.tensor(expected).double())
+
+
+@pytest.mark.parametrize("heads", ["best", "mean"])
+@pytest.mark.parametrize("ignore_void", [False, True])
+def test_jaccard_of_classes_and_void(heads: Any, ignore_void: bool) -> None:
+    protocol = Protocol("here", 0.7, heads, ignore_void)
+    rows, labels = logits(2), blobs(2, [3, 255, 7])
+    labels[0] = 0
+    labels[0, :3] = 255  # no object at all
+    expected = [naive_jaccard(*pair, protocol) for pair in zip(rows, labels, strict=True)]
+    found = jaccard(rows, labels, protocol)
+    torch.testing.assert_close(found.double(), torch.tensor(expected).double(), equal_nan=True)
+    assert found[0].isnan()
+    assert not found[1:].isnan().any()
+
+
+def test_ignoring_void_changes_the_index() -> None:
+    rows, labels = logits(2), blobs(2, [3, 255])
+    counted = jaccard(rows, labels, Protocol("counted", 0.7))
+    ignored = jaccard(rows, labels, Protocol("ignored", 0.7, ignore_void=True))
+    assert (ignored >= counted).all()
+    assert (ignored > counted).any()
+
+
+@pytest.mark.parametrize("ignore_void", [False, True])
+def test_matched_jaccard(ignore_void: bool) -> None:
+    protocol = Protocol("here", 0.6, ignore_void=ignore_void)
+    rows, labels = logits(3), blobs(3, [2, 255, 9])
+    labels[0] = 0
+    found = matched_jaccard(rows, labels, protocol)
+    assert found[0].isnan()
+    for image in range(1, IMAGES):
+        truth = labels[image].numpy()
+        objects = (truth != 0) & (truth != 255)
+        area = max(1, round(objects.sum() / PATCH**2))
+        strength = np.mean([softmax(head) for head in rows[image].double().numpy()], axis=0)
+        strongest = set(np.argsort(-strength)[:area].tolist())
+        mask = pixels_of([patch in strongest for patch in range(SIDE * SIDE)])
+        if ignore_void:
+            mask &= truth != 255
+        expected = (mask & objects).sum() / (mask | objects).sum()
+        assert found[image].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_matched_jaccard_is_one_where_attention_is_the_object() -> None:
+    rows, labels = torch.zeros(1, 2, SIDE * SIDE), torch.zeros(1, PIXELS, PIXELS, dtype=torch.bool)
+    rows[:, :, [5, 6]] = 4.0
+    labels[:, PATCH : 2 * PATCH, PATCH : 3 * PATCH] = True
+    assert matched_jaccard(rows, labels, PROTOCOLS["sar"]).tolist() == [1.0]
+
+
+def test_attention_mass() -> None:
+    rows, labels = logits(4), blobs(4, [1]).bool()
+    found = attention_mass(rows, labels)
+    for image in range(IMAGES):
+        total = 0.0
+        for head in rows[image].double().numpy():
+            for patch, share in enumerate(softmax(head)):
+                y, x = divmod(patch, SIDE)
+                part = labels[image, y * PATCH : (y + 1) * PATCH, x * PATCH : (x + 1) * PATCH]
+                total += share * part.float().mean().item() / HEADS
+        assert found[image].item() == pytest.approx(total, abs=1e-6)
+
+
+def test_a_grid_that_is_not_square() -> None:
+    labels = torch.zeros(1, 4, 6, dtype=torch.bool)
+    labels[0, :2, :3] = True
+    assert patch_coverage(labels, (2, 3)).tolist() == [[1.0, 0.5, 0.0, 0.0, 0.0, 0.0]]
+    rows = torch.zeros(1, 1, 6)
+    assert attention_mass(rows, labels, (2, 3)).item() == pytest.approx(1.5 / 6)
+
+
+def test_bad_shapes_and_masses_are_refused() -> None:
+    with pytest.raises(GtaError, match="6 patches do not make a square"):
+        attention_mass(torch.zeros(1, 1, 6), torch.zeros(1, 4, 4))
+    with pytest.raises(GtaError, match="5 x 4 pixels cannot be cut into 2 x 2 patches"):
+        attention_mass(torch.zeros(1, 1, 4), torch.zeros(1, 5, 4))
+    with pytest.raises(GtaError, match=r"mass 60 is not in \(0, 1\]"):
+        Protocol("percent", 60)
+
+
+# Models
+
+
+def rendered(seed: int, split: str, count: int) -> list[stores.Item]:
+    rng = np.random.default_rng(seed)
+    masks = blobs(seed, [1]).bool().numpy()
+    items = []
+    for position in range(count):
+        mask = np.kron(masks[position], np.ones((2, 2), bool))
+        pixels = rng.integers(0, 256, (*mask.shape, 3), dtype=np.uint8)
+        items.append(stores.Item(f"{split}/{position}", position % 2, split, pixels, mask))
+    return items
+
+
+def small_vit(seed: int, classes: int = 0) -> Any:
+    torch.manual_seed(seed)
+    return create("vit_mini_patch8", 48, classes).eval()
+
+
+def test_measure_takes_means_over_images_and_batches() -> None:
+    model = small_vit(0)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 3, 48, 48, generator=generator)
+    masks = torch.rand(4, 48, 48, generator=generator) > 0.8
+    masks[2] = False  # an image without object counts nowhere
+    seen: list[Tensor] = []
+
+    def keep(module: Any, arguments: tuple[Tensor], output: Tensor) -> None:
+        seen.append(output)
+
+    attention = model.blocks[-1].attn
+    hook = attention.qkv.register_forward_hook(keep)
+    with torch.no_grad():
+        model(images)
+    hook.remove()
+    query, key, _ = seen[0].unflatten(2, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    rows = (query[:, :, 0] * attention.scale).unsqueeze(2) @ key[:, :, 1:].transpose(2, 3)
+    rows = rows.squeeze(2)
+    batches = [(images[:3], masks[:3]), (images[3:], masks[3:])]
+    found = measure(model, batches, list(PROTOCOLS.values()))
+    shown = [0, 1, 3]
+    assert [row["protocol"] for row in found] == ["sar", "ipvit"]
+    for row in found:
+        protocol = PROTOCOLS[row["protocol"]]
+        assert row["n_images"] == 3
+        for name, expected in (
+            ("jaccard", jaccard(rows, masks, protocol)),
+            ("matched_jaccard", matched_jaccard(rows, masks, protocol)),
+            ("attention_mass", attention_mass(rows, masks)),
+        ):
+            assert row[name] == pytest.approx(expected[shown].mean().item(), abs=1e-6)
+
+
+@pytest.fixture
+def masked_study(tiny_config: dict[str, Any], workdir: Path) -> Study:
+    """One data set with masks, a source, and the weights of all runs but one."""
+    tiny_config |= {"datasets": ["mini_near"], "seeds": [0], "tables": ["table4"]}
+    tiny_config["methods"]["gta"]["grid"] = [1]
+    study = Study(tiny_config)
+    items = rendered(0, "test", 4) + rendered(1, "train", 3)
+    stores.write(study.store("mini_near"), "mini_near", ["a", "b"], items)
+    source = study.weights("tiny_ibot")
+    source.parent.mkdir(parents=True)
+    save_file(small_vit(0).state_dict(), source)
+    for seed, run in enumerate(study.runs[:-1], start=1):
+        weights = study.path("models", run)
+        weights.parent.mkdir(parents=True)
+        save_file(small_vit(seed, classes=2).state_dict(), weights)
+    return study
+
+
+def test_segment_measures_the_source_and_each_run_with_weights(masked_study: Study) -> None:
+    calls: list[tuple[int, int]] = []
+    table = segmentation.segment(masked_study, progress=lambda *call: calls.append(call))
+    done = masked_study.runs[:-1]
+    assert calls == [(i, len(done) + 1) for i in range(1, len(done) + 2)]
+    rows = table.to_pylist()
+    assert len(rows) == 2 * (len(done) + 1)
+    assert {row["n_images"] for row in rows} == {4}
+    assert [rows[0][field] for field in RUN_FIELDS] == [None, None, "tiny_ibot", *[None] * 4]
+    assert [(r["method"], r["rate"]) for r in rows[2::2]] == [(r.method, r.rate) for r in done]
+    # the numbers are those of the run's own weights on the test images
+    store = stores.Store(masked_study.store("mini_near"))
+    test = store.indices("test")
+    evaluator = Evaluator(masked_study.recipe(done[0]))
+    masks = torch.stack([evaluator.mask(store.mask(i)) for i in test])
+    batch = [(evaluator(store.images(test)), masks)]
+    expected = measure(small_vit(1, classes=2), batch, list(PROTOCOLS.values()))
+    for row, wanted in zip(rows[2:4], expected, strict=True):
+        assert {name: row[name] for name in wanted} == pytest.approx(wanted)
+
+
+def test_segmentation_file(masked_study: Study) -> None:
+    table = segmentation.segment(masked_study)
+    segmentation.write(masked_study, table)
+    assert pq.ParquetFile(masked_study.folder / "segmentation.parquet").read().equals(table)
+
+
+def test_a_data_set_without_masks_gives_no_rows(tiny_config: dict[str, Any], workdir: Path) -> None:
+    tiny_config |= {"datasets": ["mini_near"], "tables": ["table4"]}
+    study = Study(tiny_config)
+    pixels = np.zeros((48, 48, 3), np.uint8)
+    items = [stores.Item("test/0", 0, "test", pixels)]
+    stores.write(study.store("mini_near"), "mini_near", ["a"], items)
+    table = segmentation.segment(study)
+    assert table.num_rows == 0
+    assert table.schema == segmentation.SEGMENTATION
