@@ -12,7 +12,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES := tiny_ibot tiny_dino tiny_supervised
 
 .DEFAULT_GOAL := help
-.PHONY: help install mini mini-sources test test-slow lint clean
+.PHONY: help install mini docs mini-sources test test-slow lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,6 +38,15 @@ mini: $(INSTALLED) ## run the embedded study and write its report
 	@echo "figures  results/mini/figures/  (pdf, png)"
 	@echo "metrics  results/mini/metrics.parquet"
 	@echo "report   results/mini/report.html"
+
+# The pages under docs/ that show results are copies of what the workflow made.
+docs: $(INSTALLED) ## write docs/mini-results.md and its pictures from results/mini, results/mini-fresh
+	mkdir -p docs/images
+	cp results/mini/figures/*.png docs/images/
+	{ cat docs/mini-results.head.md; \
+	  sed 's/^#/##/' results/mini-fresh/tables/fresh.md; echo; \
+	  for table in table2 table4 table3 table5 table6 tableA1 table1; do \
+	    sed 's/^#/##/' results/mini/tables/$$table.md; echo; done; } > docs/mini-results.md
 
 mini-sources: $(INSTALLED) ## train the shipped tiny sources again, from nothing
 	for source in $(SOURCES); do \

@@ -91,13 +91,22 @@ class SourceInfo:
 SOURCES: MappingProxyType[str, SourceInfo] = MappingProxyType(
     {
         "tiny_ibot": SourceInfo(
-            "tiny iBOT stand-in", "vit_mini_patch8", shipped="tiny_ibot.safetensors"
+            "Tiny contrastive (for iBOT)",
+            "vit_mini_patch8",
+            shipped="tiny_ibot.safetensors",
+            objective="contrast of two views, rendered images, no labels",
         ),
         "tiny_dino": SourceInfo(
-            "tiny DINO stand-in", "vit_mini_patch8", shipped="tiny_dino.safetensors"
+            "Tiny momentum contrast (for DINO)",
+            "vit_mini_patch8",
+            shipped="tiny_dino.safetensors",
+            objective="momentum contrast, rendered images, no labels",
         ),
         "tiny_supervised": SourceInfo(
-            "tiny supervised", "vit_mini_patch8", shipped="tiny_supervised.safetensors"
+            "Tiny supervised",
+            "vit_mini_patch8",
+            shipped="tiny_supervised.safetensors",
+            objective="attributes of the object, rendered images, with labels",
         ),
         "ibot": SourceInfo(
             "iBOT",

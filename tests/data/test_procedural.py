@@ -7,7 +7,7 @@ from gta.data import procedural
 from gta.data.procedural import Rendered, render, upstream
 from gta.errors import GtaError
 
-SMALL: dict[str, Any] = {"per_class": 6, "heldout_images": 20, "test_images": 30}
+SMALL: dict[str, Any] = {"per_class": 6, "heldout_images": 28, "test_images": 42}
 
 
 @pytest.fixture(scope="module", params=list(procedural.SETS))
@@ -16,30 +16,30 @@ def rendered(request) -> Rendered:
 
 
 def test_shapes_and_splits(rendered):
-    n = 6 * 10 + 20 + 30
+    n = 6 * 14 + 28 + 42
     assert rendered.images.shape == (n, 48, 48, 3)
     assert rendered.images.dtype == np.uint8
     assert rendered.masks.shape == (n, 48, 48)
     assert rendered.masks.dtype == np.bool_
     assert rendered.labels.dtype == np.int64
     assert dict(zip(*np.unique(rendered.split, return_counts=True), strict=True)) == {
-        "train": 60,
-        "heldout": 20,
-        "test": 30,
+        "train": 84,
+        "heldout": 28,
+        "test": 42,
     }
     for split, each in (("train", 6), ("heldout", 2), ("test", 3)):
-        counts = np.bincount(rendered.labels[rendered.split == split], minlength=10)
-        assert counts.tolist() == [each] * 10
-    assert len(set(rendered.classes)) == 10
+        counts = np.bincount(rendered.labels[rendered.split == split], minlength=14)
+        assert counts.tolist() == [each] * 14
+    assert len(set(rendered.classes)) == 14
 
 
-def test_every_object_lies_whole_inside_its_image(rendered):
+def test_every_object_is_seen_nearly_whole(rendered):
     share = rendered.masks.mean(axis=(1, 2))
     assert share.min() > 0.05
     assert share.max() < 0.5
     border = np.ones((48, 48), dtype=bool)
     border[1:-1, 1:-1] = False
-    assert not rendered.masks[:, border].any(axis=1).mean() > 0.1
+    assert rendered.masks[:, border].mean(axis=1).max() < 0.1
 
 
 def test_is_a_pure_function_of_name_and_seed(rendered):
@@ -68,22 +68,22 @@ def test_marks_on_the_object_have_the_hue_of_the_class(rendered):
         if where.sum() < 4:
             continue
         turn = np.angle(np.exp(1j * hues[where]).mean()) / (2 * np.pi)
-        distance = abs((turn - (label / 10 + 0.03) + 0.5) % 1 - 0.5)
-        right.append(distance < 0.06)
-    assert len(right) > 60
+        distance = abs((turn - (label / 14 + 0.03) + 0.5) % 1 - 0.5)
+        right.append(distance < 0.04)
+    assert len(right) > 80
     assert np.mean(right) > 0.9
 
 
 def test_background_is_tied_to_the_class_in_training_only():
     """The nearest class mean of background colours tells the class in training, not in testing."""
-    r = render("mini_near", 5, per_class=30, heldout_images=10, test_images=300)
+    r = render("mini_near", 5, per_class=30, heldout_images=14, test_images=280)
     outside = np.where(r.masks[..., None], np.nan, r.images.astype(float))
     colors = np.nanmedian(outside.reshape(len(outside), -1, 3), axis=1)
     train, test = r.split == "train", r.split == "test"
-    means = np.stack([np.median(colors[train & (r.labels == c)], axis=0) for c in range(10)])
+    means = np.stack([np.median(colors[train & (r.labels == c)], axis=0) for c in range(14)])
     nearest = np.linalg.norm(colors[:, None] - means, axis=2).argmin(axis=1)
     hit = nearest == r.labels
-    assert hit[train].mean() > 0.5
+    assert hit[train].mean() > 0.3
     assert hit[test].mean() < 0.2
 
 
@@ -122,5 +122,5 @@ def test_upstream_and_downstream_marks_are_disjoint():
 def test_progress_ends_at_the_number_of_images():
     calls: list[tuple[int, int]] = []
     render("mini_far", 0, **SMALL, progress=lambda done, total: calls.append((done, total)))
-    assert calls[-1] == (110, 110)
+    assert calls[-1] == (154, 154)
     assert calls == sorted(calls)

@@ -1,34 +1,23 @@
-"""Rendered images for the mini study: an upstream corpus for the sources and two downstream sets.
+"""Drawing: bodies with marks on textured backgrounds, many images at once.
 
-Every image shows one outlined body that carries two small marks, on a textured background over
-which marks of the same shapes and hues are strewn. The marks on the body decide the class, so
-whoever attends to the background is either misled (strewn marks) or takes a short cut (in the
-training split a class has a habitat, a background of its own). All that is drawn comes from one
-`numpy` PCG64 generator and is computed in float64, so that a last-bit difference between two
-machines' sines all but never changes a rounded pixel.
+All that is drawn comes from one `numpy` generator and is computed in float64, so that a last-bit
+difference between two machines' sines all but never changes a rounded pixel.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gta.errors import GtaError
-
 SIZE = 48
 """Height and width of an image in pixels."""
 
 Array = npt.NDArray[Any]
-Progress = Callable[[int, int], None]
-"""Called as ``progress(images_done, images_in_all)``."""
-
 _TAU = 2 * np.pi
-_CHUNK = 125  # images drawn together: keeps the float64 canvases within the cache's reach
 _Y, _X = np.arange(SIZE) + 0.5, np.arange(SIZE) + 0.5
 
 # Marks in their own frame: u to the right, v downwards, about the unit square. |u|, |v| and the
@@ -47,7 +36,7 @@ MARKS: dict[str, Callable[[Array, Array, Array, Array, Array], Array]] = {
     "hourglass": lambda u, v, a, b, r: (np.maximum(a, b) < 0.95) & (a < b + 0.12),
     "dome": lambda u, v, a, b, r: (r < 1) & (v > -0.1),
 }
-_MARK_NAMES = tuple(MARKS)
+MARK_NAMES = tuple(MARKS)
 
 
 @dataclass(frozen=True)
@@ -154,7 +143,8 @@ def _clouds(rng: np.random.Generator, n: int, waves: int, cycles: float) -> Arra
     return np.clip(0.5 + total / (2.2 * np.sqrt(waves)), 0, 1)
 
 
-def _textures(rng: np.random.Generator, n: int) -> Textures:
+def random_textures(rng: np.random.Generator, n: int) -> Textures:
+    """Any textures."""
     return Textures(
         kind=rng.integers(4, size=n),
         hue=rng.random(n),
@@ -166,12 +156,12 @@ def _textures(rng: np.random.Generator, n: int) -> Textures:
     )
 
 
-def _habitats(rng: np.random.Generator, n: int) -> Textures:
+def random_habitats(rng: np.random.Generator, n: int) -> Textures:
     """As many textures as classes; their hues are spread evenly so that they can be told apart."""
-    return replace(_textures(rng, n), hue=rng.permutation(n) / n)
+    return replace(random_textures(rng, n), hue=rng.permutation(n) / n)
 
 
-def _varied(rng: np.random.Generator, textures: Textures) -> Textures:
+def varied(rng: np.random.Generator, textures: Textures) -> Textures:
     """The same textures as seen on different days."""
     n = len(textures.hue)
     return replace(
@@ -224,13 +214,14 @@ def _stamp(
     for kind in np.unique(mark):
         s = mark[i] == kind
         us, vs = u[s], v[s]
-        shape = MARKS[_MARK_NAMES[kind]]
+        shape = MARKS[MARK_NAMES[kind]]
         inside[s] = shape(us, vs, np.abs(us), np.abs(vs), np.hypot(us, vs))
     image[i[inside], row[inside], column[inside]] = color[i[inside]]
 
 
-def _objects(rng: np.random.Generator, n: int, family: Family) -> Objects:
-    kinds = np.array([_MARK_NAMES.index(m) for m in family.marks])
+def random_objects(rng: np.random.Generator, n: int, family: Family) -> Objects:
+    """Any objects of the family; the two marks are drawn apart."""
+    kinds = np.array([MARK_NAMES.index(m) for m in family.marks])
     return Objects(
         lobes=np.array(family.lobes)[rng.integers(len(family.lobes), size=n)],
         amplitude=rng.uniform(*family.amplitude, n),
@@ -246,7 +237,7 @@ def _objects(rng: np.random.Generator, n: int, family: Family) -> Objects:
     )
 
 
-def _draw(
+def draw(
     rng: np.random.Generator,
     objects: Objects,
     family: Family,
@@ -263,7 +254,7 @@ def _draw(
     scale, angle = rng.uniform(*family.scale, n), rng.uniform(0, _TAU, n)
     margin = 0.95 * scale
     cx, cy = margin + (SIZE - 2 * margin) * rng.random((2, n))
-    kinds = np.array([_MARK_NAMES.index(m) for m in family.marks])
+    kinds = np.array([MARK_NAMES.index(m) for m in family.marks])
     for _ in range(family.strewn):
         hue = rng.random(n)
         if strewn_hues is not None:
@@ -301,189 +292,3 @@ def _draw(
     image *= _e(rng.uniform(0.9, 1.1, n))[..., None]
     image += 0.03 * rng.standard_normal(image.shape)
     return np.round(image.clip(0, 1) * 255).astype(np.uint8), mask
-
-
-UPSTREAM = Family(
-    body="lobed",
-    lobes=(0, 2, 3, 4, 5),
-    amplitude=(0.12, 0.3),
-    outline=0.25,
-    marks=("disc", "square", "cross", "diamond"),
-    mark_axis="across",
-    hue_jitter=0.05,
-)
-SETS = {
-    "mini_near": Family(
-        body="lobed",
-        lobes=(3,),
-        amplitude=(0.2, 0.21),
-        outline=0.25,
-        marks=("ring", "bar", "triangle", "notch"),
-        mark_axis="across",
-    ),
-    "mini_far": Family(
-        body="box",
-        lobes=(0,),
-        amplitude=(0.0, 0.25),
-        outline=0.6,
-        marks=("chevron", "ell", "hourglass", "dome"),
-        mark_axis="along",
-    ),
-}
-"""The downstream sets: mark shapes no source has seen, on a body they know (near) or not (far)."""
-
-CLASS_HUES = (
-    *("vermilion", "amber", "lime", "green", "jade"),
-    *("cyan", "azure", "indigo", "violet", "rose"),
-)
-"""Names of the classes' hues, a tenth of a turn apart."""
-HABITAT_SHARE = 0.8
-"""Share of a class's training images with the class's own habitat (the others: any class's)."""
-PER_CLASS, HELDOUT_IMAGES, TEST_IMAGES = 60, 300, 1000
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """A downstream set, n images: all of the training split, then heldout, then test."""
-
-    images: npt.NDArray[np.uint8]  # (n, SIZE, SIZE, 3)
-    masks: npt.NDArray[np.bool_]  # (n, SIZE, SIZE) the object's pixels
-    labels: npt.NDArray[np.int64]  # (n,)
-    split: npt.NDArray[np.str_]  # (n,) "train", "heldout" or "test"
-    classes: list[str]
-
-    @property
-    def digest(self) -> str:
-        """sha256 of images, masks, labels and splits."""
-        return digest(self.images, self.masks, self.labels, self.split)
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """The upstream corpus: n objects, each rendered several times (views)."""
-
-    images: npt.NDArray[np.uint8]  # (n, views, SIZE, SIZE, 3)
-    masks: npt.NDArray[np.bool_]  # (n, views, SIZE, SIZE)
-    objects: Objects
-
-    @property
-    def digest(self) -> str:
-        """sha256 of images and masks."""
-        return digest(self.images, self.masks)
-
-
-def digest(*arrays: Array) -> str:
-    """sha256 over the dtypes, shapes and bytes of `arrays`, in hexadecimal."""
-    state = hashlib.sha256()
-    for array in arrays:
-        array = array.astype("<U7") if array.dtype.kind == "U" else array
-        state.update(f"{array.dtype.str}{array.shape}".encode())
-        state.update(np.ascontiguousarray(array).tobytes())
-    return state.hexdigest()
-
-
-def _slices(n: int) -> Iterator[slice]:
-    return (slice(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK))
-
-
-def render(
-    name: str,
-    seed: int,
-    *,
-    per_class: int = PER_CLASS,
-    heldout_images: int = HELDOUT_IMAGES,
-    test_images: int = TEST_IMAGES,
-    progress: Progress | None = None,
-) -> Rendered:
-    """Render the downstream set `name` ("mini_near" or "mini_far"); a pure function.
-
-    A class is the hue of the object's two marks, which have the first of the family's mark shapes;
-    the strewn marks have any of its shapes and any class's hue. In the training split a class's
-    own habitat is its background in `HABITAT_SHARE` of the images and any class's in the others;
-    in the heldout and test splits the background is any class's.
-
-    Args:
-        name: a key of `SETS`.
-        seed: data seed. Splits, and the same split with other sizes, share the class's habitats.
-        per_class: training images of a class.
-        heldout_images: images of the heldout split; classes take turns.
-        test_images: images of the test split; classes take turns.
-        progress: told how many images are done, of how many.
-
-    Raises:
-        GtaError: no such set, or a size below 1.
-    """
-    if name not in SETS:
-        raise GtaError(f"no rendered data set {name!r}; there are: {', '.join(SETS)}")
-    if min(per_class, heldout_images, test_images) < 1:
-        raise GtaError(f"{name}: every split needs at least one image (a class)")
-    family, number = SETS[name], list(SETS).index(name)
-    n_classes = len(CLASS_HUES)
-    hues = np.arange(n_classes) / n_classes + 0.03
-    # One stream a split, so that a split's images do not depend on the sizes of the others.
-    streams = [np.random.Generator(np.random.PCG64([seed, number, i])) for i in range(4)]
-    habitats = _habitats(streams[0], n_classes)
-    sizes = {"train": per_class * n_classes, "heldout": heldout_images, "test": test_images}
-    total, done = sum(sizes.values()), 0
-    images = np.empty((total, SIZE, SIZE, 3), np.uint8)
-    masks = np.empty((total, SIZE, SIZE), np.bool_)
-    labels = np.concatenate([np.arange(n) % n_classes for n in sizes.values()])
-    for rng, (split, size) in zip(streams[1:], sizes.items(), strict=True):
-        for part in _slices(size):
-            y = np.arange(part.start, part.stop) % n_classes
-            n = len(y)
-            objects = replace(
-                _objects(rng, n, family),
-                mark=np.full((n, 2), _MARK_NAMES.index(family.marks[0])),
-                mark_hue=hues[y][:, None] + rng.uniform(-0.02, 0.02, (n, 2)),
-            )
-            own = rng.random(n) < (HABITAT_SHARE if split == "train" else 0.0)
-            habitat = np.where(own, y, rng.integers(n_classes, size=n))
-            textures = _varied(rng, habitats.take(habitat))
-            at = slice(done, done + n)
-            images[at], masks[at] = _draw(rng, objects, family, textures, hues)
-            done += n
-            if progress is not None:
-                progress(done, total)
-    split_names = np.repeat(list(sizes), list(sizes.values()))
-    return Rendered(images, masks, labels.astype(np.int64), split_names, list(CLASS_HUES))
-
-
-def upstream(
-    seed: int, *, objects: int, views: int, siblings: int, progress: Progress | None = None
-) -> Corpus:
-    """Render the sources' corpus; a pure function, disjoint from every downstream set.
-
-    Runs of `siblings` objects share their body and differ in their marks only. From view to view
-    pose, background, clutter and brightness change, and each mark's hue by up to the family's
-    `hue_jitter`.
-
-    Args:
-        seed: the corpus's own seed.
-        objects: number of objects.
-        views: renderings of each object.
-        siblings: objects that share a body.
-        progress: told how many images are done, of how many.
-    """
-    rng = np.random.Generator(np.random.PCG64(seed))
-    family = UPSTREAM
-    all_objects = _objects(rng, objects, family)
-    first = np.arange(objects) // siblings * siblings
-    marks = {k: getattr(all_objects, k) for k in ("mark", "mark_hue", "mark_offset", "mark_radius")}
-    all_objects = replace(all_objects.take(first), **marks)
-    images = np.empty((objects, views, SIZE, SIZE, 3), np.uint8)
-    masks = np.empty((objects, views, SIZE, SIZE), np.bool_)
-    done = 0
-    for part in _slices(objects):
-        for view in range(views):
-            some = all_objects.take(part)
-            n = len(some)
-            jitter = rng.uniform(-family.hue_jitter, family.hue_jitter, (n, 2))
-            some = replace(some, mark_hue=some.mark_hue + jitter)
-            images[part, view], masks[part, view] = _draw(
-                rng, some, family, _textures(rng, n), None
-            )
-            done += n
-            if progress is not None:
-                progress(done, objects * views)
-    return Corpus(images, masks, all_objects)
