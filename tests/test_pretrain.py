@@ -104,6 +104,6 @@ def test_bad_name_and_diverging_loss_are_one_line(tmp_path):
     with pytest.raises(GtaError, match="tiny_ibot, tiny_dino, tiny_supervised"):
         pretrain.pretrain("ibot", tmp_path / "x")
     recipe = pretrain.Recipe("attributes", **SHORT | {"lr": 1e30})
-    with pytest.raises(GtaError, match="loss is (nan|inf) at step 1"):
+    with pytest.raises(GtaError, match=r"loss is (nan|inf) at step 1"):
         pretrain.pretrain("tiny_supervised", tmp_path / "x", recipe=recipe)
     assert not list(tmp_path.iterdir())

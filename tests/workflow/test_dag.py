@@ -66,7 +66,7 @@ def test_nothing_of_the_default_study_leaks_into_another(
     given = {**tiny_config, "study": "alone"}
     config = folder / "alone.yaml"
     config.write_text(yaml.safe_dump(given))
-    done = snakemake(folder, "results/alone/config.yaml", "--configfile", str(config))
+    done = snakemake(folder, "data/weights/tiny_ibot.safetensors", "--configfile", str(config))
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load((folder / "results/alone/config.yaml").read_text()) == given
 

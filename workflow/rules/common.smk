@@ -1,7 +1,8 @@
-"""The study that all rules ask, the record of its config, and what the rules' inputs are."""
+"""The study that all rules ask, and what their inputs are."""
 
-import json
+import shlex
 import sys
+from pathlib import Path
 
 from gta.errors import GtaError
 from gta.study import Study
@@ -11,6 +12,11 @@ try:
 except GtaError as error:
     sys.exit(f"error: {error}")
 
+# Jobs find `gta` beside the Python that runs Snakemake, also where nothing is activated.
+shell.prefix(f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}; ")
+
+# Every job reads this file, which the Snakefile writes before the first one. It is no input:
+# that it is rewritten re-runs nothing; what must re-run a job stands in the job's own params.
 CONFIG = study.folder / "config.yaml"
 METRICS = study.folder / "metrics.parquet"
 LOGS = study.folder / "logs"

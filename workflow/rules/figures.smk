@@ -3,7 +3,6 @@
 
 rule segmentation:
     input:
-        config=ancient(CONFIG),
         # A run's weights lie there once its metrics do.
         parts=[
             study.path("metrics", run)
@@ -22,13 +21,12 @@ rule segmentation:
     message:
         "compare masks from attention with the objects"
     shell:
-        "gta segmentation --config {input.config} > {log} 2>&1"
+        "gta segmentation --config {CONFIG} > {log} 2>&1"
 
 
 rule figure:
     input:
         figure_inputs,
-        config=ancient(CONFIG),
     output:
         pdf=study.folder / "figures" / "{figure}.pdf",
         png=report(
@@ -49,4 +47,4 @@ rule figure:
     message:
         "{wildcards.figure}"
     shell:
-        "gta figure {wildcards.figure} --config {input.config} > {log} 2>&1"
+        "gta figure {wildcards.figure} --config {CONFIG} > {log} 2>&1"

@@ -3,7 +3,6 @@
 
 rule collect:
     input:
-        config=ancient(CONFIG),
         parts=[study.path("metrics", run) for run in study.runs],
     output:
         METRICS,
@@ -14,13 +13,12 @@ rule collect:
     message:
         "collect the metrics of all runs"
     shell:
-        "gta collect --config {input.config} > {log} 2>&1"
+        "gta collect --config {CONFIG} > {log} 2>&1"
 
 
 rule table:
     input:
         table_inputs,
-        config=ancient(CONFIG),
     output:
         multiext(str(study.folder / "tables" / "{table}"), ".csv", ".md", ".tex"),
         html=report(
@@ -41,4 +39,4 @@ rule table:
     message:
         "{wildcards.table}"
     shell:
-        "gta table {wildcards.table} --write --config {input.config} > {log} 2>&1"
+        "gta table {wildcards.table} --write --config {CONFIG} > {log} 2>&1"

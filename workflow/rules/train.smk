@@ -10,7 +10,6 @@ for number, group in enumerate(study.pack_groups):
         name:
             f"train_{number}"
         input:
-            config=ancient(CONFIG),
             stores=stores_of,
             weights=weights_of,
         output:
@@ -31,5 +30,5 @@ for number, group in enumerate(study.pack_groups):
         message:
             "train the runs of {params.pack}"
         shell:
-            "gta train --config {input.config} --pack {params.pack} --threads {threads}"
+            "gta train --config {CONFIG} --pack {params.pack} --threads {threads}"
             " > {log} 2>&1"
