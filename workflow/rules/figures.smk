@@ -18,10 +18,12 @@ rule segmentation:
     conda:
         "../../environment.yml"
     threads: workflow.cores
+    params:
+        config=CONFIG,
     message:
         "compare masks from attention with the objects"
     shell:
-        "gta segmentation --config {CONFIG} > {log} 2>&1"
+        "gta segmentation --config {params.config} > {log} 2>&1"
 
 
 rule figure:
@@ -42,9 +44,10 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
+        config=CONFIG,
         spec=lambda wildcards: study.figures[wildcards.figure].model_dump(mode="json"),
         caption=lambda wildcards: study.figures[wildcards.figure].caption,
     message:
         "{wildcards.figure}"
     shell:
-        "gta figure {wildcards.figure} --config {CONFIG} > {log} 2>&1"
+        "gta figure {wildcards.figure} --config {params.config} > {log} 2>&1"

@@ -1,4 +1,8 @@
-"""Data sets into stores, sources into checked safetensors files."""
+"""Data sets into stores, sources into checked safetensors files.
+
+Studies share both, so the study's own config path stands in the command and not in params,
+where another study's would make them anew.
+"""
 
 
 rule data:
@@ -14,7 +18,7 @@ rule data:
     message:
         "prepare the data set {wildcards.dataset}"
     shell:
-        "gta data prepare {wildcards.dataset} --config {CONFIG} > {log} 2>&1"
+        f"gta data prepare {{wildcards.dataset}} --config {CONFIG} > {{log}} 2>&1"
 
 
 rule source:
@@ -29,4 +33,4 @@ rule source:
     message:
         "prepare the source {wildcards.source}"
     shell:
-        "gta source prepare {wildcards.source} --config {CONFIG} > {log} 2>&1"
+        f"gta source prepare {{wildcards.source}} --config {CONFIG} > {{log}} 2>&1"

@@ -10,10 +10,12 @@ rule collect:
         LOGS / "collect.log",
     conda:
         "../../environment.yml"
+    params:
+        config=CONFIG,
     message:
         "collect the metrics of all runs"
     shell:
-        "gta collect --config {CONFIG} > {log} 2>&1"
+        "gta collect --config {params.config} > {log} 2>&1"
 
 
 rule table:
@@ -34,9 +36,10 @@ rule table:
     conda:
         "../../environment.yml"
     params:
+        config=CONFIG,
         spec=lambda wildcards: study.tables[wildcards.table].model_dump(mode="json"),
         caption=lambda wildcards: study.tables[wildcards.table].caption,
     message:
         "{wildcards.table}"
     shell:
-        "gta table {wildcards.table} --write --config {CONFIG} > {log} 2>&1"
+        "gta table {wildcards.table} --write --config {params.config} > {log} 2>&1"

@@ -30,5 +30,5 @@ for number, group in enumerate(study.pack_groups):
         message:
             "train the runs of {params.pack}"
         shell:
-            "gta train --config {CONFIG} --pack {params.pack} --threads {threads}"
+            "gta train --config {params.config} --pack {params.pack} --threads {threads}"
             " > {log} 2>&1"
