@@ -100,3 +100,10 @@ def test_the_baseline_must_be_one_of_the_methods(study: Study, tiny_config: Any)
         yaml.safe_dump(declared, file)
     with pytest.raises(ValueError, match="baseline: 'bss' is not one of the table's methods"):
         Study(study.content)
+
+
+def test_the_page_shows_signed_gains_and_unsigned_widths_once(study: Study) -> None:
+    metrics = metrics_of(study, {"finetune": [10.0, 20.0, 60.0], "gta": [12.0, 21.0, 63.0]})
+    page = tables.gains_page(study, "gain", tables.gains(study, "gain", metrics))
+    assert len(page.blocks) == 1  # one lambda a method: no choice to show twice
+    assert "+2.00 ± 2.48" in tables.to_markdown(page)

@@ -106,8 +106,12 @@ def gains_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         "Attention mass": lambda row: Cell(row.mass_mean, row.mass_half),
     }
     down = [*spec.groups, *spec.rows]
+    chosen = any(len(study.grid(method)) > 1 for method in table["method"].unique())
     for selection, rows in table.groupby("selection", sort=False):
-        page.blocks.append((CHOSEN_BY[str(selection)], grid(rows, down, spec.columns, columns)))
+        title = CHOSEN_BY[str(selection)] if chosen else ""
+        page.blocks.append((title, grid(rows, down, spec.columns, columns)))
+        if not chosen:  # one lambda a method: both rules say the same
+            break
     page.remarks.append(
         f"Mean ± half the width of Student's 95 % interval over {len(study.config.seeds)} run "
         "seeds; gains are differences between runs of one seed."

@@ -189,7 +189,7 @@ def _parts(cell: Cell) -> tuple[str, str, str]:
         return (HOLE if notes else ""), "", notes
     number = format(cell.mean, cell.form)
     if not isnan(cell.std):
-        number += f" ± {format(cell.std, cell.form)}"
+        number += f" ± {format(cell.std, cell.form.lstrip('+'))}"
     return number, "" if isnan(cell.lam) else f"{cell.lam:g}", notes
 
 

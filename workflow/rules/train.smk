@@ -25,6 +25,7 @@ for number, group in enumerate(study.pack_groups):
             "../../environment.yml"
         threads: study.config.threads
         params:
+            config=CONFIG,
             pack=lambda wildcards: study.pack(wildcards).name,
             digests=digests_of,
         message:
