@@ -53,7 +53,13 @@ def test_makefile_asks_for_the_python_of_pyproject(root: Path, project: dict[str
 
 
 def test_help_names_every_target(root: Path) -> None:
-    done = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     listed = {line.split()[0] for line in done.stdout.splitlines()}
     makefile = (root / "Makefile").read_text(encoding="utf-8")
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)

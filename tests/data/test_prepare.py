@@ -53,6 +53,7 @@ def test_without_sizes_the_renderer_chooses(tiny_study, monkeypatch):
         "name": "mini_far",
         "seed": 0,
         "per_class": procedural.PER_CLASS,
+        "heldout_images": procedural.HELDOUT_IMAGES,
         "test_images": procedural.TEST_IMAGES,
     }
 

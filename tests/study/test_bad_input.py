@@ -41,6 +41,18 @@ def override(content: dict[str, Any], **keys: Any) -> None:
             "recipe.augment.flipp: unknown key",
         ),
         (lambda c: c.update({5: 1}), "5: unknown key"),
+        # what timm would read over or fail on, and a crop with a black border
+        *(
+            (
+                lambda c, n=name: c["recipe"].update(augment={"randaugment": n}),
+                "recipe.augment.randaugment: ",
+            )
+            for name in ("m9", "rand-q3", "rand-foo", "")
+        ),
+        (
+            lambda c: c["recipe"].update(evaluation={"resize": 40}),
+            "recipe: evaluation.resize must not be below image_size",
+        ),
         (lambda c: override(c, datasets=["mini_near"]), "overrides.0.datasets: unknown key"),
         (lambda c: override(c, recipe={"lrr": 1}), "overrides.0.recipe.lrr: unknown key"),
         # missing keys
