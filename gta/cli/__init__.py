@@ -56,7 +56,7 @@ def _about(
 
         gta runs --table table2 --state missing --list
 
-        gta train dataset=mini_near/rate=15/source=tiny_ibot/method=gta/mix=none/lam=1/seed=0
+        gta train dataset=mini_near/rate=15/source=tiny_ibot/method=gta/mix=none/lam=0.1/seed=0
 
         gta collect && gta table table2
     """

@@ -178,7 +178,7 @@ def train(
     Runs whose results are valid are left as they are: to train one again, delete its
     `part.parquet` under `results/<study>/metrics`. A run that fails does not stop the others.
 
-        gta train dataset=mini_near/rate=15/source=tiny_ibot/method=gta/mix=none/lam=1/seed=0
+        gta train dataset=mini_near/rate=15/source=tiny_ibot/method=gta/mix=none/lam=0.1/seed=0
 
         gta train --pack dataset=mini_near/rate=15/seed=0 --threads 2
     """
