@@ -67,6 +67,7 @@ HISTORY = pa.schema(
         ("cross_entropy", pa.float64()),
         ("penalty", pa.float64()),  # weighted, summed over the method's terms
         ("train_acc1", pa.float64()),  # of the batch, percent
+        ("heldout_acc1", pa.float64()),  # percent; null but every `heldout_every` iterations
     ]
 )
 

@@ -54,7 +54,7 @@ class Trained:
     """
 
     model: VisionTransformer
-    history: list[dict[str, float | int]]
+    history: list[dict[str, float | int | None]]
     seconds: float
 
 
@@ -121,14 +121,7 @@ def train_run(
             written.
     """
     recipe = study.recipe(run)
-    split = study.config.split
-    subset = random_subset(
-        store.labels,
-        store.splits,
-        run.rate,
-        run.seed if split.seed == "run" else split.seed,
-        split.heldout,
-    )
+    subset = subset_of(study, run, store)
     trained = fit(study, run, recipe, store, subset, device, progress)
     evaluator = Evaluator(recipe)
     test = evaluate(trained.model, store, subset.test, evaluator, device)
@@ -168,6 +161,13 @@ def train_run(
     results.write(study, "metrics", run, [metrics])
 
 
+def subset_of(study: Study, run: Run, store: Store) -> Subset:
+    """The images that a run trains, chooses lambda and is tested on."""
+    split = study.config.split
+    seed = run.seed if split.seed == "run" else split.seed
+    return random_subset(store.labels, store.splits, run.rate, seed, split.heldout)
+
+
 def fit(
     study: Study,
     run: Run,
@@ -204,7 +204,16 @@ def fit(
     stream = BatchStream(len(subset.train), recipe.batch_size, run.seed)
     augmenter = Augmenter(recipe, run.seed)
     request = (method.taps or TapRequest()) | (mix.taps or TapRequest())
-    history: list[dict[str, float | int]] = []
+    history: list[dict[str, float | int | None]] = []
+    evaluator = Evaluator(recipe)
+    every = study.config.heldout_every if subset.heldout.size else 0
+
+    def heldout_acc1(iteration: int) -> float | None:
+        if not every or (iteration + 1) % every:
+            return None
+        found = evaluate(model, store, subset.heldout, evaluator, device, with_mass=False)
+        return found.acc1
+
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     start = time.perf_counter()
@@ -250,6 +259,7 @@ def fit(
                     "cross_entropy": cross_entropy,
                     "penalty": sum(penalties),
                     "train_acc1": acc1,
+                    "heldout_acc1": heldout_acc1(iteration),
                 }
             )
             if progress is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -249,7 +250,7 @@ def test_recipe_note_tells_where_settings_differ(tiny_config: dict[str, Any]) ->
         {"method": ["gta"], "dataset": ["mini_far"], "recipe": {"lr": 0.5}},
     ]
     study = Study(tiny_config)
-    note = recipe_note(study, study.runs_of("table2"), title_of)
+    note = recipe_note(study, study.runs_of("table2"), partial(title_of, study))
     assert "iterations 4 (15 %), 8 (100 %);" in note
     assert "lr 0.5 (Mini far GTA), 0.001 (all others);" in note
     assert "batch size 8;" in note

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import gta
-from gta.cli import inputs, outputs, runs
+from gta.cli import data, outputs, runs, sources
 from gta.errors import GtaError
 
 app = typer.Typer(
@@ -25,7 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 runs.add_to(app)
-inputs.add_to(app)
+data.add_to(app)
+sources.add_to(app)
 outputs.add_to(app)
 
 

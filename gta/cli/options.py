@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from gta.errors import GtaError
@@ -29,6 +38,7 @@ Configs = Annotated[
         show_default=False,
     ),
 ]
+Watch = Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]]
 Device = Annotated[
     str, typer.Option(help="`cpu`, `cuda`, `cuda:N`, or `auto`: a GPU where there is one.")
 ]
@@ -54,19 +64,42 @@ def table_of(title: str, words: Sequence[str], numbers: Sequence[str] = ()) -> T
 
 
 @contextmanager
-def bars() -> Iterator[Progress]:
-    """Progress bars on stderr where that is a terminal; nothing elsewhere."""
+def bars(*counts: ProgressColumn) -> Iterator[Progress]:
+    """Progress bars on stderr where that is a terminal; nothing elsewhere.
+
+    Args:
+        counts: columns that say how far it is; of things done and things in all where none
+            is given.
+    """
     terminal = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        *(counts or [MofNCompleteColumn()]),
         TimeRemainingColumn(),
     )
     with Progress(
         *columns, console=terminal, transient=True, disable=not terminal.is_terminal
     ) as progress:
         yield progress
+
+
+@contextmanager
+def transfers() -> Iterator[Watch]:
+    """Bars in bytes for what is fetched or unpacked: what ``gta.data.obtain`` takes to watch."""
+    with bars(DownloadColumn(), TransferSpeedColumn()) as progress:
+
+        @contextmanager
+        def watch(what: str) -> Iterator[Callable[[int, int | None], None]]:
+            task = progress.add_task(what, total=None, visible=False)
+            try:
+                yield lambda done, total: progress.update(
+                    task, completed=done, total=total, visible=True
+                )
+            finally:
+                progress.remove_task(task)
+
+        yield watch
 
 
 def origins(study: Study) -> Callable[[Run], Origin | None]:

@@ -190,7 +190,7 @@ def draw_attention(
     if source is not None:
         weights = study.weights(source)
         if not weights.exists():
-            prepare_source(source, weights)
+            prepare_source(study, source)
     assert weights is not None
     recipe = study.config.recipe
     model = load_source(weights, recipe.architecture, recipe.image_size)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections import Counter, defaultdict
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +15,8 @@ import typer
 import yaml
 from rich.table import Table
 
-from gta import results
-from gta.catalog import METHODS, MIXES, SOURCES
+from gta import devices, results
+from gta.catalog import METHODS, MIXES
 from gta.cli.options import (
     DEFAULT_CONFIG,
     Configs,
@@ -131,7 +133,7 @@ def _by_method(study: Study, found: dict[Run, results.State], states: list[State
     methods = [*METHODS]
     for source, mix, method in sorted(members, key=lambda k: (k[0], k[1], methods.index(k[2]))):
         title = METHODS[method].title + (f" + {MIXES[mix]}" if MIXES[mix] else "")
-        row(SOURCES[source].title, title, runs=members[source, mix, method])
+        row(study.source_info(source).title, title, runs=members[source, mix, method])
     table.add_section()
     row("all", "", runs=list(found))
     return table
@@ -195,7 +197,8 @@ def train(
 
     torch.set_num_threads(threads or study.config.threads)
     position = {run: number for number, run in enumerate(runs)}
-    with bars() as progress:
+    wait = partial(print, "waiting for a free device", file=sys.stderr, flush=True)
+    with devices.claim(device, wait) as where, bars() as progress:
         whole = progress.add_task("runs", total=len(runs))
         one = progress.add_task("", total=None)
 
@@ -203,7 +206,7 @@ def train(
             progress.update(whole, completed=position[run] + (done == iterations))
             progress.update(one, description=study.title(run), completed=done, total=iterations)
 
-        train_runs(study, runs, device, show)
+        train_runs(study, runs, where, show)
     print(f"{study.name}: {len(runs)} run(s) done")
 
 

@@ -1,32 +1,57 @@
-"""From a data set's origin (rendering, archives) to its store."""
+"""From a data set's origin (rendering, archives, a folder) to its store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gta.catalog import DATASETS
 from gta.data import procedural
+from gta.data.obtain import Watch, discard, obtain
+from gta.data.photographs import Photographs, Progress
+from gta.data.readers import check_counts, read
 from gta.data.store import Item, Store, write
-from gta.errors import GtaError
 from gta.study import Study
 
 
-def prepare(study: Study, dataset: str) -> Store:
-    """Make the store of one of the study's data sets; a store that is there is kept.
+def prepare(
+    study: Study,
+    dataset: str,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+) -> Store:
+    """Make the store of a data set with the study's settings; a store that is there is kept.
+
+    Args:
+        study: the study; it need not train on the data set.
+        dataset: a name of the catalog, or of the config's ``own_datasets``.
+        progress: called with images done and images in all.
+        watch: gives the callback for the transfer of an archive.
 
     Raises:
-        GtaError: if the study has no such data set, or its images cannot be had.
+        GtaError: if there is no such data set, its images cannot be had or one of them is
+            damaged, or its counts are not the published ones.
     """
-    if dataset not in study.config.datasets:
-        raise GtaError(
-            f"study {study.name} has no data set {dataset!r}; "
-            f"it has: {', '.join(study.config.datasets)}"
-        )
+    info = study.dataset_info(dataset)
     folder = study.store(dataset)
     if (folder / "store.json").exists():
         return Store(folder)
-    if DATASETS[dataset].kind != "procedural":
-        raise GtaError(f"{dataset}: this version has no reader for its archives")
+    if info.kind == "procedural":
+        return _render(study, dataset)
+    origin = obtain(study, dataset, watch)
+    listing = read(info.reader, origin.folder)
+    if info.counts is not None:
+        check_counts(listing, info.counts, dataset)
+    images = study.config.images
+    photographs = Photographs(listing, folder, images.short_side, images.damaged == "leave_out")
+    photographs.decode(progress)
+    # Read while `write` runs: what was left out is known when the last image was read.
+    notes = {"origin": origin.record, "left_out": photographs.damaged}
+    store = write(folder, dataset, listing.classes, photographs.items(), notes)
+    photographs.discard()
+    discard(origin)
+    return store
+
+
+def _render(study: Study, dataset: str) -> Store:
     settings = study.config.procedural
     rendered = procedural.render(
         dataset,
@@ -35,7 +60,7 @@ def prepare(study: Study, dataset: str) -> Store:
         heldout_images=settings.heldout_images or procedural.HELDOUT_IMAGES,
         test_images=settings.test_images or procedural.TEST_IMAGES,
     )
-    return write(folder, dataset, rendered.classes, _items(rendered))
+    return write(study.store(dataset), dataset, rendered.classes, _items(rendered))
 
 
 def _items(rendered: procedural.Rendered) -> Iterator[Item]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gta.data.bss import Published
 from gta.data.seeds import Stream, generator
 from gta.errors import GtaError
 
@@ -65,17 +67,97 @@ def random_subset(
         raise GtaError("the data set needs training and test images")
     kept: list[NDArray[np.int64]] = []
     left: list[NDArray[np.int64]] = []
+    for order in _shuffled(labels, pool, seed):
+        size = count(len(order), rate)
+        kept.append(order[:size])
+        left.append(order[size:])
+    train = np.sort(np.concatenate(kept))
+    return Subset(train, _heldout(splits, left, heldout), test)
+
+
+def listed_subset(
+    bss: Sequence[str | None],
+    labels: NDArray[np.integer],
+    splits: NDArray[np.str_],
+    lists: Published,
+    seed: int,
+    heldout: int,
+) -> Subset:
+    """Take the training images that a published list names.
+
+    The lists must name the data set's own training and test images, each once. Held out is as in
+    ``random_subset``; only that draw depends on ``seed``.
+
+    Args:
+        bss: (images,) name of each image in the lists; None where it has none.
+        labels: (images,) class of each image.
+        splits: (images,) ``train``, ``test`` or ``heldout``.
+        lists: of the data set at the wanted rate.
+        seed: of the draw of held-out images.
+        heldout: most images to hold out.
+
+    Raises:
+        GtaError: if a line matches no image or several, an image is in no list, or a line of
+            the rate's list is not in the list at 100 percent.
+    """
+    pool = _match(bss, splits, "train", lists.pool)
+    test = _match(bss, splits, "test", lists.test)
+    for name, where in lists.train.items():
+        if name not in pool:
+            raise GtaError(f"{where}: {name} is not in the list of all training images")
+    train = np.sort(np.asarray([pool[name] for name in lists.train], dtype=np.int64))
+    every = np.sort(np.asarray(list(pool.values()), dtype=np.int64))
+    left = [order[~np.isin(order, train)] for order in _shuffled(labels, every, seed)]
+    tested = np.sort(np.asarray(list(test.values()), dtype=np.int64))
+    return Subset(train, _heldout(splits, left, heldout), tested)
+
+
+def _match(
+    bss: Sequence[str | None], splits: NDArray[np.str_], split: str, listed: dict[str, str]
+) -> dict[str, int]:
+    """Position of each line's image, one to one with a split's images."""
+    positions: dict[str, int] = {}
+    unnamed: list[int] = []
+    for position in np.flatnonzero(splits == split).tolist():
+        name = bss[position]
+        if name is None:
+            unnamed.append(position)
+        elif name not in listed:
+            raise GtaError(f"split kind bss: the {split} image {name} is in no published list")
+        elif name in positions:
+            raise GtaError(f"{listed[name]}: {name} matches two images")
+        else:
+            positions[name] = position
+    for name, where in listed.items():
+        if name not in positions:
+            hint = (
+                f" ({len(unnamed)} {split} images have no name in the lists; Stanford Cars "
+                "needs cars_annos.mat beside its archives when it is prepared)"
+                if unnamed
+                else ""
+            )
+            raise GtaError(f"{where}: {name} matches no image{hint}")
+    if unnamed:
+        raise GtaError(f"split kind bss: {len(unnamed)} {split} images are in no published list")
+    return positions
+
+
+def _shuffled(
+    labels: NDArray[np.integer], pool: NDArray[np.int64], seed: int
+) -> Iterator[NDArray[np.int64]]:
+    """The pool's images of each class, in a random order."""
     for label in np.unique(labels[pool]):
         members = pool[labels[pool] == label]
         # A generator a class: the draw of one class does not depend on the others.
-        order = generator(seed, Stream.SUBSET, int(label)).permutation(members)
-        size = count(len(members), rate)
-        kept.append(order[:size])
-        left.append(order[size:])
+        yield generator(seed, Stream.SUBSET, int(label)).permutation(members)
+
+
+def _heldout(
+    splits: NDArray[np.str_], left: list[NDArray[np.int64]], most: int
+) -> NDArray[np.int64]:
+    """The data set's own held-out images, else ``most`` of those that are left."""
     own = np.flatnonzero(splits == "heldout")
-    if not own.size:
-        own = _spread(left, heldout)
-    return Subset(np.sort(np.concatenate(kept)), np.sort(own), test)
+    return own if own.size else np.sort(_spread(left, most))
 
 
 def _spread(left: list[NDArray[np.int64]], most: int) -> NDArray[np.int64]:

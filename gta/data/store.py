@@ -3,8 +3,8 @@
 A store is a folder:
 
 - ``pixels.bin``: the images one after another, each (height, width, 3) uint8;
-- ``masks.bin``: where the data set has object masks, each (height, width) uint8;
-- ``index.parquet``: a row an image: name, label, split, height, width, offset, digest;
+- ``masks.bin``: where the data set has masks, each (height, width) uint8;
+- ``index.parquet``: a row an image, of the schema ``INDEX``;
 - ``store.json``: format, name, classes, digest; written last, so that its presence says
   that the rest is whole.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +24,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from gta.catalog import STORE_FORMAT
 from gta.errors import GtaError
 from gta.results import whole, write_text
 
-FORMAT = 1
+VOID = 255  # in masks of classes: pixels that belong to none
 SPLITS = ("train", "test", "heldout")
 
 INDEX = pa.schema(
@@ -39,6 +40,9 @@ INDEX = pa.schema(
         ("width", pa.int32()),
         ("offset", pa.int64()),  # of the image's first pixel, in pixels
         ("digest", pa.string()),  # of the pixels
+        ("original_height", pa.int32()),  # before it was resized for the store
+        ("original_width", pa.int32()),
+        ("bss", pa.string()),  # its name in the published split lists; null where there are none
     ]
 )
 
@@ -52,14 +56,19 @@ class Item:
         label: class index.
         split: ``train``, ``test`` or ``heldout``.
         pixels: (height, width, 3) uint8, RGB.
-        mask: (height, width) bool, True on the object; None where there is none.
+        mask: (height, width), None where there is none; bool: True on the object; uint8: of
+            each pixel's class (0 is background, ``VOID`` none).
+        original: (height, width) before it was resized; None where it was not.
+        bss: its name in the published split lists.
     """
 
     name: str
     label: int
     split: str
     pixels: NDArray[np.uint8]
-    mask: NDArray[np.bool_] | None = None
+    mask: NDArray[np.bool_] | NDArray[np.uint8] | None = None
+    original: tuple[int, int] | None = None
+    bss: str | None = None
 
 
 class Store:
@@ -72,6 +81,8 @@ class Store:
         digest: of all pixels, masks, labels and splits.
         labels: (images,) int32.
         splits: (images,) of ``train``, ``test`` or ``heldout``.
+        masks: ``object``, ``classes``, or None where there are none.
+        notes: of how it was made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -85,6 +96,7 @@ class Store:
         self.name: str = about["name"]
         self.classes: list[str] = about["classes"]
         self.digest: str = about["digest"]
+        self.notes: dict[str, Any] = about["notes"]
         try:
             index = pq.ParquetFile(folder / "index.parquet").read()
         except (OSError, pa.ArrowException) as error:
@@ -99,7 +111,8 @@ class Store:
         self._offsets = index["offset"].to_numpy()
         area = int((self._heights.astype(np.int64) * self._widths).sum())
         self._pixels = _map(folder / "pixels.bin", area * 3)
-        self._masks = _map(folder / "masks.bin", area) if about["masks"] else None
+        self.masks: str | None = about["masks"]
+        self._masks = _map(folder / "masks.bin", area) if self.masks else None
 
     def __len__(self) -> int:
         """Number of images."""
@@ -107,8 +120,19 @@ class Store:
 
     @property
     def has_masks(self) -> bool:
-        """Whether each image has an object mask."""
+        """Whether each image has a mask."""
         return self._masks is not None
+
+    @property
+    def originals(self) -> NDArray[np.int32]:
+        """(images, 2): height and width before the images were resized for the store."""
+        columns = (self._index["original_height"], self._index["original_width"])
+        return np.stack([column.to_numpy() for column in columns], axis=1)
+
+    @property
+    def bss(self) -> list[str | None]:
+        """Names of the images in the published split lists."""
+        return self._index["bss"].to_pylist()
 
     @cached_property
     def names(self) -> list[str]:
@@ -130,7 +154,18 @@ class Store:
         return [self.image(position) for position in positions]
 
     def mask(self, position: int) -> NDArray[np.bool_]:
-        """An image's object mask, (height, width) bool.
+        """An image's object mask, (height, width) bool; of classes: what is no background.
+
+        Raises:
+            GtaError: if the data set has no masks.
+        """
+        found = self.class_mask(position)
+        if self.masks == "object":
+            return found.view(np.bool_)
+        return (found != 0) & (found != VOID)
+
+    def class_mask(self, position: int) -> NDArray[np.uint8]:
+        """Each pixel's class, (height, width) uint8; of an object mask 0 or 1.
 
         Raises:
             GtaError: if the data set has no masks.
@@ -139,7 +174,7 @@ class Store:
             raise GtaError(f"{self.folder}: {self.name} has no object masks")
         height, width = int(self._heights[position]), int(self._widths[position])
         start = int(self._offsets[position])
-        return self._masks[start : start + height * width].reshape(height, width).view(np.bool_)
+        return self._masks[start : start + height * width].reshape(height, width)
 
 
 def read_digest(folder: Path) -> str:
@@ -148,7 +183,13 @@ def read_digest(folder: Path) -> str:
     return digest
 
 
-def write(folder: Path, name: str, classes: Sequence[str], items: Iterable[Item]) -> Store:
+def write(
+    folder: Path,
+    name: str,
+    classes: Sequence[str],
+    items: Iterable[Item],
+    notes: Mapping[str, Any] | None = None,
+) -> Store:
     """Write a store, item by item, ``store.json`` last; one that is there is replaced.
 
     Args:
@@ -156,6 +197,7 @@ def write(folder: Path, name: str, classes: Sequence[str], items: Iterable[Item]
         name: of the data set.
         classes: names by label.
         items: the images, at least one; all or none with a mask.
+        notes: of how it was made, kept in ``store.json``; read after the last item.
 
     Raises:
         GtaError: if an item is not what ``Item`` says, some items have masks and some have
@@ -165,7 +207,7 @@ def write(folder: Path, name: str, classes: Sequence[str], items: Iterable[Item]
     (folder / "store.json").unlink(missing_ok=True)
     rows: list[dict[str, object]] = []
     offset = 0
-    masked: set[bool] = set()
+    masked: set[str | None] = set()
     total = hashlib.sha256(json.dumps([name, list(classes)]).encode())
     with (
         whole(folder / "pixels.bin") as pixels_path,
@@ -178,7 +220,7 @@ def write(folder: Path, name: str, classes: Sequence[str], items: Iterable[Item]
             image = np.ascontiguousarray(item.pixels)
             digest = hashlib.sha256(image.data)
             pixels.write(image.data)
-            masked.add(item.mask is not None)
+            masked.add(_kind(item))
             if item.mask is not None:
                 mask = np.ascontiguousarray(item.mask, dtype=np.uint8)
                 masks.write(mask.data)
@@ -193,6 +235,9 @@ def write(folder: Path, name: str, classes: Sequence[str], items: Iterable[Item]
                     "width": width,
                     "offset": offset,
                     "digest": digest.hexdigest(),
+                    "original_height": (item.original or (height, width))[0],
+                    "original_width": (item.original or (height, width))[1],
+                    "bss": item.bss,
                 }
             )
             total.update(f"{item.name}\t{item.label}\t{item.split}\t{height}\t{width}".encode())
@@ -201,18 +246,20 @@ def write(folder: Path, name: str, classes: Sequence[str], items: Iterable[Item]
         if not rows:
             raise GtaError(f"{name}: no images to store in {folder}")
         if len(masked) > 1:
-            raise GtaError(f"{name}: some images have an object mask and some have none")
-    if masked == {False}:
+            raise GtaError(f"{name}: some images have a mask and some have none, or another kind")
+    (kind,) = masked
+    if kind is None:
         (folder / "masks.bin").unlink()
     with whole(folder / "index.parquet") as hidden:
         pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), hidden)
     about = {
-        "format": FORMAT,
+        "format": STORE_FORMAT,
         "name": name,
         "classes": list(classes),
-        "masks": masked == {True},
+        "masks": kind,
         "images": len(rows),
         "digest": total.hexdigest(),
+        "notes": dict(notes or {}),
     }
     write_text(folder / "store.json", json.dumps(about, indent=1) + "\n")
     return Store(folder)
@@ -226,8 +273,8 @@ def _read_about(folder: Path) -> dict[str, Any]:
         raise GtaError(f"{path}: missing; `gta data prepare` makes it") from None
     except (OSError, ValueError) as error:
         raise _broken(folder, f"store.json: {error}") from None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise _broken(folder, f"store.json: is not of format {FORMAT}, which this version reads")
+    if not isinstance(about, dict) or about.get("format") != STORE_FORMAT:
+        raise _broken(folder, f"store.json: is not of format {STORE_FORMAT}, this version's")
     return about
 
 
@@ -237,14 +284,21 @@ def _check(item: Item, classes: int) -> None:
         raise GtaError(
             f"{item.name}: pixels are {pixels.dtype} {pixels.shape}, not uint8 (height, width, 3)"
         )
-    if mask is not None and (mask.dtype != np.bool_ or mask.shape != pixels.shape[:2]):
+    if mask is not None and (_kind(item) is None or mask.shape != pixels.shape[:2]):
         raise GtaError(
-            f"{item.name}: the mask is {mask.dtype} {mask.shape}, not bool {pixels.shape[:2]}"
+            f"{item.name}: the mask is {mask.dtype} {mask.shape}, "
+            f"not bool or uint8 {pixels.shape[:2]}"
         )
     if not 0 <= item.label < classes:
         raise GtaError(f"{item.name}: label {item.label} is none of {classes} classes")
     if item.split not in SPLITS:
         raise GtaError(f"{item.name}: split {item.split!r} is none of {', '.join(SPLITS)}")
+
+
+def _kind(item: Item) -> str | None:
+    if item.mask is None:
+        return None
+    return {np.dtype(np.bool_): "object", np.dtype(np.uint8): "classes"}.get(item.mask.dtype)
 
 
 def _map(path: Path, size: int) -> NDArray[np.uint8]:

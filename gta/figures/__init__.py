@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gta.catalog import DATASETS, METHODS
+from gta.catalog import METHODS
 from gta.errors import GtaError
 from gta.figures.lambda_curves import draw_over_lambda
 from gta.figures.style import save
@@ -87,5 +87,5 @@ def _in_order(study: Study, points: pd.DataFrame) -> pd.DataFrame:
         second=points["rate"].map(config.rates.index),
     )
     points = points.loc[ranked.sort_values(["first", "second", "lam"]).index]
-    titles = {dataset: DATASETS[dataset].title for dataset in config.datasets}
+    titles = {dataset: study.dataset_info(dataset).title for dataset in config.datasets}
     return points.assign(dataset=points["dataset"].map(titles)).reset_index(drop=True)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gta.attention import cls_maps, upsample
-from gta.catalog import DATASETS, METHODS
+from gta.catalog import METHODS
 from gta.data.augment import Evaluator
 from gta.data.store import Store
 from gta.figures.panels import Row, Shown
@@ -113,7 +113,7 @@ def _rows(
         for at, image in enumerate(images):
             shown = [column[at] for column in columns]
             mask = masks[at] if masks else None
-            rows.append(Row(image, shown, DATASETS[dataset].title, mask))
+            rows.append(Row(image, shown, study.dataset_info(dataset).title, mask))
     return titles, rows
 
 

@@ -5,6 +5,7 @@ The Snakefile, the command line and the tables all ask ``Study``; nobody expands
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -13,7 +14,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gta.catalog import DATASETS, METHODS, RENDERER_VERSION, SOURCES
+from gta.catalog import (
+    DATASETS,
+    METHODS,
+    READER_VERSION,
+    RENDERER_VERSION,
+    SOURCES,
+    STORE_FORMAT,
+    DatasetInfo,
+    SourceInfo,
+)
 from gta.errors import GtaError
 from gta.study.config import Config, Recipe
 from gta.study.expand import asked, expand, grid
@@ -79,6 +89,34 @@ class Study:
     def content(self) -> dict[str, Any]:
         """The merged config as it was given."""
         return self._content
+
+    # What it is made of
+
+    def dataset_info(self, name: str) -> DatasetInfo:
+        """What is known of a data set: the catalog's, or the config's own.
+
+        Raises:
+            GtaError: if neither has it.
+        """
+        own = self.config.own_datasets
+        if name in own:
+            return own[name].info
+        if name not in DATASETS:
+            raise GtaError(f"there is no data set {name!r}; known: {', '.join([*DATASETS, *own])}")
+        return DATASETS[name]
+
+    def source_info(self, name: str) -> SourceInfo:
+        """What is known of a source: the catalog's, or the config's own.
+
+        Raises:
+            GtaError: if neither has it.
+        """
+        own = self.config.own_sources
+        if name in own:
+            return own[name].info
+        if name not in SOURCES:
+            raise GtaError(f"there is no source {name!r}; known: {', '.join([*SOURCES, *own])}")
+        return SOURCES[name]
 
     # What is to be run
 
@@ -158,7 +196,7 @@ class Study:
                 raise GtaError(f"{file}: recipe.{fault} (for {run.name})") from None
 
     def _check_recipe(self, run: Run, recipe: Recipe) -> None:
-        architecture = SOURCES[run.source].architecture
+        architecture = self.source_info(run.source).architecture
         if recipe.architecture != architecture:
             raise GtaError(f"architecture: {run.source} is a {architecture}")
         if run.mix == "transmix" and recipe.batch_size % 2:
@@ -243,14 +281,19 @@ class Study:
         return self.folder / kind / run.name / tail
 
     @property
-    def store_root(self) -> Path:
-        """Where prepared data sets lie, shared by all studies."""
-        return Path(os.environ.get("GTA_STORE", "data/store"))
+    def archives_root(self) -> Path:
+        """Where archives of data sets are placed or fetched, shared by all studies."""
+        return Path(os.environ.get("GTA_ARCHIVES", "data/archives"))
 
     @property
     def weights_root(self) -> Path:
-        """Where prepared sources lie, shared by all studies."""
+        """Where files of sources are placed or fetched, shared by all studies."""
         return Path(os.environ.get("GTA_WEIGHTS", "data/weights"))
+
+    @property
+    def store_root(self) -> Path:
+        """Where prepared data sets and sources lie, shared by all studies."""
+        return Path(os.environ.get("GTA_STORE", "data/store"))
 
     def store(self, dataset: str) -> Path:
         """Folder of the prepared data set; its name tells the settings it was made with."""
@@ -258,14 +301,19 @@ class Study:
 
     def data_settings(self, dataset: str) -> dict[str, Any]:
         """The settings that decide what the prepared data set holds."""
-        if DATASETS[dataset].kind == "procedural":
+        info = self.dataset_info(dataset)
+        if info.kind == "procedural":
             settings = self.config.procedural.model_dump(mode="json")
-            return {"renderer": RENDERER_VERSION, **settings}
-        return {}
+            return {"format": STORE_FORMAT, "renderer": RENDERER_VERSION, **settings}
+        settings = self.config.images.model_dump(mode="json")
+        own = {"path": info.folder} if dataset in self.config.own_datasets else {}
+        return {"format": STORE_FORMAT, "reader": READER_VERSION, **settings, **own}
 
     def weights(self, source: str) -> Path:
-        """The prepared weights of a source."""
-        return self.weights_root / f"{source}.safetensors"
+        """The prepared weights of a source; the name tells what they are made of."""
+        made_of = dataclasses.asdict(self.source_info(source))
+        del made_of["title"], made_of["objective"]
+        return self.store_root / "sources" / f"{source}-{_digest(made_of)[:12]}.safetensors"
 
     def title(self, run: Run) -> str:
         """A run in words, for messages."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -9,11 +10,21 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from gta.catalog import ARCHITECTURES, DATASETS, METHODS, MIXES, SOURCES
+from gta.catalog import (
+    ARCHITECTURES,
+    DATASETS,
+    METHODS,
+    MIXES,
+    SOURCES,
+    Archive,
+    DatasetInfo,
+    SourceInfo,
+)
 from gta.study.run import RUN_FIELDS, Run
 
 
@@ -105,9 +116,7 @@ class Recipe(Strict):
     @field_validator("architecture")
     @classmethod
     def _known_architecture(cls, value: str) -> str:
-        if value not in ARCHITECTURES:
-            raise ValueError(f"no architecture {value!r}; known: {', '.join(ARCHITECTURES)}")
-        return value
+        return _known(value, "architecture", ARCHITECTURES)
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Recipe:
@@ -151,6 +160,60 @@ class Procedural(Strict):
     test_images: Annotated[int, Field(gt=0)] | None = None
 
 
+class Images(Strict):
+    """How photographs are stored: the shorter side in pixels, and what a damaged file does."""
+
+    short_side: Annotated[int, Field(gt=0)] | None = 256
+    damaged: Literal["stop", "leave_out"] = "stop"
+
+
+class OwnDataset(Strict):
+    """A data set of the user's: a folder ``train/class/image``, or a CSV path, label, split."""
+
+    title: str
+    path: str
+    domain: Literal["near", "far"] = "near"
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What the catalog would say of it."""
+        return DatasetInfo(self.title, "images", self.domain, reader="folder", folder=self.path)
+
+
+class OwnSource(Strict):
+    """A source of the user's: a file, an address, or a name that timm has on the hub."""
+
+    title: str
+    architecture: str
+    file: str | None = None
+    url: Annotated[str, Field(pattern=r"^https?://[^?#]+/[^/?#]+$")] | None = None
+    hub: str | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, value: str) -> str:
+        return _known(value, "architecture", ARCHITECTURES)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> OwnSource:
+        if sum(origin is not None for origin in (self.file, self.url, self.hub)) != 1:
+            raise ValueError("give one of file, url, hub")
+        return self
+
+    @property
+    def info(self) -> SourceInfo:
+        """What the catalog would say of it."""
+        archive = None
+        if self.file is not None:
+            archive = Archive(self.file, sha256=self.sha256)
+        elif self.url is not None:
+            archive = Archive(self.url.rsplit("/", 1)[1], (self.url,), sha256=self.sha256)
+        return SourceInfo(
+            self.title, self.architecture, "the user's own", archive=archive, hub=self.hub
+        )
+
+
 class Restriction(Strict):
     """A table on fewer data sets or rates than the study has."""
 
@@ -188,6 +251,8 @@ class Config(Strict):
     """A whole study, as its YAML file says it."""
 
     study: Name
+    own_datasets: dict[Name, OwnDataset] = {}
+    own_sources: dict[Name, OwnSource] = {}
     datasets: Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)]
     rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(_distinct)]
     seeds: Annotated[
@@ -200,6 +265,9 @@ class Config(Strict):
     overrides: list[Override] = []
     split: Split = Split()
     procedural: Procedural = Procedural()
+    images: Images = Images()
+    heldout_every: Annotated[int, Field(ge=0)] = 0
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 300.0
     threads: Annotated[int, Field(gt=0)] = 1
     pack: Annotated[list[Name], AfterValidator(_distinct)] = []
     tables: Annotated[list[Name], AfterValidator(_distinct)]
@@ -215,15 +283,25 @@ class Config(Strict):
         # `restrict: null` in an overlay lifts the restrictions of the study it is laid over
         return {} if value is None else value
 
+    @field_validator("own_datasets")
+    @classmethod
+    def _new_datasets(cls, values: dict[str, OwnDataset]) -> dict[str, OwnDataset]:
+        return _new(values, "data set", DATASETS)
+
+    @field_validator("own_sources")
+    @classmethod
+    def _new_sources(cls, values: dict[str, OwnSource]) -> dict[str, OwnSource]:
+        return _new(values, "source", SOURCES)
+
     @field_validator("datasets")
     @classmethod
-    def _known_datasets(cls, values: list[str]) -> list[str]:
-        return [_known(value, "data set", DATASETS) for value in values]
+    def _known_datasets(cls, values: list[str], info: ValidationInfo) -> list[str]:
+        return [_known(value, "data set", _datasets(info)) for value in values]
 
     @field_validator("sources")
     @classmethod
-    def _known_sources(cls, values: dict[str, str]) -> dict[str, str]:
-        return {role: _known(value, "source", SOURCES) for role, value in values.items()}
+    def _known_sources(cls, values: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        return {role: _known(value, "source", _sources(info)) for role, value in values.items()}
 
     @field_validator("methods")
     @classmethod
@@ -253,17 +331,32 @@ class Config(Strict):
 
     @field_validator("overrides")
     @classmethod
-    def _known_overrides(cls, values: list[Override]) -> list[Override]:
+    def _known_overrides(cls, values: list[Override], info: ValidationInfo) -> list[Override]:
         for override in values:
             for field, kind, known in (
-                ("dataset", "data set", DATASETS),
-                ("source", "source", SOURCES),
+                ("dataset", "data set", _datasets(info)),
+                ("source", "source", _sources(info)),
                 ("method", "method", METHODS),
                 ("mix", "mix", MIXES),
             ):
                 for value in getattr(override, field) or ():
                     _known(value, kind, known)
         return values
+
+
+def _datasets(info: ValidationInfo) -> dict[str, Any]:
+    return {**DATASETS, **info.data.get("own_datasets", {})}
+
+
+def _sources(info: ValidationInfo) -> dict[str, Any]:
+    return {**SOURCES, **info.data.get("own_sources", {})}
+
+
+def _new(values: dict[str, Any], kind: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    for name in values:
+        if name in known:
+            raise ValueError(f"{name!r} is a {kind} of the catalog; choose another name")
+    return values
 
 
 def _known(value: str, kind: str, known: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from math import nan, sqrt
 from typing import Any
 
@@ -100,7 +101,7 @@ def gains_page(study: Study, name: str, table: pd.DataFrame) -> Page:
 
     columns = {
         "Accuracy": accuracy,
-        f"Gain over {title_of('method', spec.baseline)}": lambda row: Cell(
+        f"Gain over {title_of(study, 'method', spec.baseline)}": lambda row: Cell(
             row.gain_mean, row.gain_half, form="+.2f"
         ),
         "Attention mass": lambda row: Cell(row.mass_mean, row.mass_half),
@@ -109,7 +110,7 @@ def gains_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     chosen = any(len(study.grid(method)) > 1 for method in table["method"].unique())
     for selection, rows in table.groupby("selection", sort=False):
         title = CHOSEN_BY[str(selection)] if chosen else ""
-        page.blocks.append((title, grid(rows, down, spec.columns, columns)))
+        page.blocks.append((title, grid(study, rows, down, spec.columns, columns)))
         if not chosen:  # one lambda a method: both rules say the same
             break
     page.remarks.append(
@@ -117,5 +118,5 @@ def gains_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         "seeds; gains are differences between runs of one seed."
     )
     page.remarks.extend(choice_remarks(study, table["method"]))
-    page.remarks.append(recipe_note(study, study.runs_of(name), title_of))
+    page.remarks.append(recipe_note(study, study.runs_of(name), partial(title_of, study)))
     return page

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import isnan, nan
 from typing import Any
 
 import pandas as pd
 
-from gta.catalog import DATASETS, METHODS, MIXES, SOURCES
+from gta.catalog import METHODS, MIXES
 from gta.study import Study
 from gta.tables.build import COUNTS, PRETRAINED, PROTOCOL
 from gta.tables.notes import method_notes, recipe_note
@@ -78,8 +79,8 @@ class Page:
         return (self.notes.index(text) + 1,)
 
 
-def title_of(field_name: str, value: Any) -> str:
-    """A value of a field as readers see it."""
+def title_of(study: Study, field_name: str, value: Any) -> str:
+    """A value of a field as readers of the study see it."""
     if value is None or (isinstance(value, float) and isnan(value)):
         return ""
     if field_name == "rate":
@@ -90,8 +91,11 @@ def title_of(field_name: str, value: Any) -> str:
         return CHOSEN_BY[value]
     if value == PRETRAINED:
         return "Pre-trained"
-    known: Any = {"source": SOURCES, "method": METHODS, "model": METHODS}.get(field_name, DATASETS)
-    return str(known[value].title) if value in known else str(value)
+    if field_name == "source":
+        return study.source_info(value).title
+    if field_name in ("method", "model"):
+        return METHODS[value].title
+    return study.dataset_info(value).title
 
 
 def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
@@ -122,17 +126,19 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         }
     if has_paper:
         for selection, rows in table.groupby("selection", sort=False):
-            page.blocks.append((CHOSEN_BY[str(selection)], grid(rows, down, across, columns)))
+            page.blocks.append(
+                (CHOSEN_BY[str(selection)], grid(study, rows, down, across, columns))
+            )
         page.remarks.append("paper: arXiv 2401.02656; Δ: ours less the paper's.")
     else:
-        page.blocks.append(("", grid(table, down, ["selection", *across], columns)))
+        page.blocks.append(("", grid(study, table, down, ["selection", *across], columns)))
     seeds = ", ".join(map(str, study.config.seeds))
     page.remarks.append(f"Mean ± sample standard deviation over seeds {seeds}.")
     if best.any():
         within = " and ".join(HEADINGS[f].lower() for f in spec.groups)
         page.remarks.append(f"Bold: the best of a column{' within a ' + within if within else ''}.")
     page.remarks.extend(choice_remarks(study, table["method"]))
-    page.remarks.append(recipe_note(study, study.runs_of(name), title_of))
+    page.remarks.append(recipe_note(study, study.runs_of(name), partial(title_of, study)))
     return page
 
 
@@ -151,7 +157,7 @@ def statistics_page(study: Study, name: str, table: pd.DataFrame) -> Page:
                 for prefix in whose
             ]
         )
-    names = [title_of("dataset", dataset) for dataset in table["dataset"]]
+    names = [title_of(study, "dataset", dataset) for dataset in table["dataset"]]
     cells = pd.DataFrame(lines, index=pd.Index(names, name=HEADINGS["dataset"]), dtype=object)
     heads = pd.MultiIndex.from_product([COUNT_TITLES.values(), whose.values()])
     cells.columns = heads if len(whose) > 1 else heads.get_level_values(0)
@@ -179,7 +185,7 @@ def segmentation_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         if protocol == protocols[-1]:
             for measure, title in MEASURE_TITLES.items():
                 columns[title] = _measure(page, study, rows, measure)
-        blocks.append(grid(rows, down, ["selection"], columns))
+        blocks.append(grid(study, rows, down, ["selection"], columns))
     cells = pd.concat(blocks, axis=1)
     order = list(dict.fromkeys(cells.columns.get_level_values(0)))
     page.blocks.append(("", cells[order]))
@@ -196,7 +202,7 @@ def segmentation_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         "Matched Jaccard: as many patches as the objects cover, the strongest in the mean of heads."
     )
     page.remarks.extend(choice_remarks(study, table["model"]))
-    page.remarks.append(recipe_note(study, study.runs_of(name), title_of))
+    page.remarks.append(recipe_note(study, study.runs_of(name), partial(title_of, study)))
     return page
 
 
@@ -225,6 +231,7 @@ def choice(study: Study, row: Any, method: str) -> tuple[float, str]:
 
 
 def grid(
+    study: Study,
     table: pd.DataFrame,
     down: Sequence[str],
     across: Sequence[str],
@@ -238,11 +245,12 @@ def grid(
             line[(*_values(row, across), title)] = cell(row)
     heads = list(dict.fromkeys(head for line in lines.values() for head in line))
     cells = pd.DataFrame([[line.get(h) for h in heads] for line in lines.values()], dtype=object)
+    named = partial(title_of, study)
     cells.index = pd.MultiIndex.from_tuples(
-        [tuple(map(title_of, down, line)) for line in lines], names=[HEADINGS[f] for f in down]
+        [tuple(map(named, down, line)) for line in lines], names=[HEADINGS[f] for f in down]
     )
     cells.columns = pd.MultiIndex.from_tuples(
-        [(*map(title_of, across, head), head[-1]) for head in heads],
+        [(*map(named, across, head), head[-1]) for head in heads],
         names=[*(HEADINGS[f] for f in across), ""],
     )
     return cells.droplevel(-1, axis=1) if list(columns) == [""] else cells

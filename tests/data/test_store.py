@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gta.data.store import INDEX, Item, Store, read_digest, write
+from gta.data.store import INDEX, VOID, Item, Store, read_digest, write
 from gta.errors import GtaError
 from tests.samples import CLASSES, files_below, random_items
 
@@ -59,6 +59,24 @@ def test_a_data_set_without_masks_says_so(folder):
     store = write(folder, "random", CLASSES, items(masks=False))
     with pytest.raises(GtaError, match="random has no object masks"):
         store.mask(0)
+
+
+def test_masks_of_classes_keep_the_classes_and_the_void(folder):
+    mask = np.zeros((16, 16), dtype=np.uint8)
+    mask[2:5], mask[5:7] = 15, VOID
+    store = write(folder, "random", CLASSES, [replace(items()[0], mask=mask)])
+    assert store.masks == "classes"
+    np.testing.assert_array_equal(store.class_mask(0), mask)
+    np.testing.assert_array_equal(store.mask(0), mask == 15)  # neither background nor void
+
+
+def test_what_an_image_was_before_and_in_the_published_lists(folder):
+    given = items()[:2]
+    given[0] = replace(given[0], original=(300, 400), bss="train/1/a.jpg")
+    store = write(folder, "random", CLASSES, given, {"left_out": ["b"]})
+    np.testing.assert_array_equal(store.originals, [[300, 400], SIZES[1]])
+    assert store.bss == ["train/1/a.jpg", None]
+    assert store.notes == {"left_out": ["b"]}
 
 
 def test_images_are_views_of_the_file(folder):
@@ -166,8 +184,11 @@ def test_an_open_store_outlives_its_replacement(folder):
         ({"pixels": np.zeros((2, 2), np.uint8)}, "pixels are uint8 (2, 2), not uint8 (height, wi"),
         ({"pixels": np.zeros((2, 2, 4), np.uint8)}, "pixels are uint8 (2, 2, 4), not uint8"),
         ({"pixels": np.zeros((0, 2, 3), np.uint8)}, "pixels are uint8 (0, 2, 3), not uint8"),
-        ({"mask": np.zeros((2, 2), np.bool_)}, "the mask is bool (2, 2), not bool (16, 16)"),
-        ({"mask": np.full((16, 16), 2)}, "the mask is int64 (16, 16), not bool (16, 16)"),
+        (
+            {"mask": np.zeros((2, 2), np.bool_)},
+            "the mask is bool (2, 2), not bool or uint8 (16, 16)",
+        ),
+        ({"mask": np.full((16, 16), 2)}, "the mask is int64 (16, 16), not bool or uint8 (16, 16)"),
         ({"label": 4}, "label 4 is none of 4 classes"),
         ({"label": -1}, "label -1 is none of 4 classes"),
         ({"split": "val"}, "split 'val' is none of train, test, heldout"),
@@ -186,7 +207,7 @@ def test_an_item_that_is_not_one_is_an_error(folder, changes, message):
     ("given", "message"),
     [
         ([], "random: no images to store"),
-        (items(masks=False)[:2] + items()[2:], "random: some images have an object mask"),
+        (items(masks=False)[:2] + items()[2:], "random: some images have a mask"),
     ],
 )
 def test_what_cannot_be_a_store_is_an_error(folder, given, message):
@@ -225,7 +246,7 @@ def other_format(folder: Path) -> None:
         (lambda folder: (folder / "index.parquet").unlink(), "index.parquet: "),
         (other_columns, "index.parquet: has other columns"),
         (one_row_less, "bytes in place of"),
-        (other_format, "store.json: is not of format 1"),
+        (other_format, "store.json: is not of format 2"),
         (lambda folder: (folder / "store.json").write_text("{"), "store.json: "),
         (lambda folder: (folder / "store.json").write_text("[]"), "store.json: is not of format"),
         (lambda folder: (folder / "store.json").write_bytes(b"\xff"), "store.json: "),

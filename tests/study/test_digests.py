@@ -179,8 +179,13 @@ def test_the_store_is_named_by_what_renders_it(tiny_study: Study, workdir: Path)
 def test_places_follow_the_environment(
     tiny_study: Study, monkeypatch: pytest.MonkeyPatch, workdir: Path
 ) -> None:
-    assert tiny_study.weights("tiny_ibot") == Path("data/weights/tiny_ibot.safetensors")
-    monkeypatch.setenv("GTA_STORE", "/elsewhere/store")
-    monkeypatch.setenv("GTA_WEIGHTS", "/elsewhere/weights")
+    assert tiny_study.weights("tiny_ibot").parent == Path("data/store/sources")
+    assert tiny_study.archives_root == Path("data/archives")
+    assert tiny_study.weights_root == Path("data/weights")
+    for name in ("ARCHIVES", "STORE", "WEIGHTS"):
+        monkeypatch.setenv(f"GTA_{name}", f"/elsewhere/{name.lower()}")
+    assert tiny_study.archives_root == Path("/elsewhere/archives")
+    assert tiny_study.weights_root == Path("/elsewhere/weights")
     assert tiny_study.store("mini_far").parent == Path("/elsewhere/store")
-    assert tiny_study.weights("tiny_ibot").parent == Path("/elsewhere/weights")
+    # what is made here never lies among files placed by hand, which may be read-only
+    assert tiny_study.weights("tiny_ibot").parent == Path("/elsewhere/store/sources")

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from gta.study import Study
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -46,6 +48,8 @@ def folder(tmp_path: Path) -> Path:
         (["config/mini.yaml"], 12),
         (["config/mini.yaml", "config/mini-full.yaml"], 24),
         (["config/mini.yaml", "config/mini-fresh.yaml"], 40),
+        (["config/grocery.yaml"], 72),
+        (["config/grocery.yaml", "config/grocery-lr.yaml"], 2),
         (["tests/configs/tiny.yaml"], 4),
     ],
 )
@@ -66,7 +70,8 @@ def test_nothing_of_the_default_study_leaks_into_another(
     given = {**tiny_config, "study": "alone"}
     config = folder / "alone.yaml"
     config.write_text(yaml.safe_dump(given))
-    done = snakemake(folder, "data/weights/tiny_ibot.safetensors", "--configfile", str(config))
+    weights = str(Study(given).weights("tiny_ibot"))
+    done = snakemake(folder, weights, "--configfile", str(config))
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load((folder / "results/alone/config.yaml").read_text()) == given
 

@@ -20,12 +20,22 @@ shell.prefix(f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}
 CONFIG = study.folder / "config.yaml"
 METRICS = study.folder / "metrics.parquet"
 LOGS = study.folder / "logs"
-STORES = [study.store(dataset) / "store.json" for dataset in study.config.datasets]
+DATASETS = study.config.datasets
+# Whose archives are fetched, or checked where they were placed by hand.
+FETCHED = [dataset for dataset in DATASETS if study.dataset_info(dataset).forms]
+STORES = [study.store(dataset) / "store.json" for dataset in DATASETS]
 
 
 def one_of(names):
     """A wildcard constraint that admits these names alone."""
     return "|".join(sorted(names)) or "(?!)"
+
+
+def archives_of(wildcards):
+    """The record of a data set's archives, where it comes from archives."""
+    if wildcards.dataset not in FETCHED:
+        return []
+    return study.store_root / "archives" / f"{wildcards.dataset}.json"
 
 
 def stores_of(wildcards):

@@ -17,7 +17,7 @@ rule segmentation:
         LOGS / "segmentation.log",
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: workflow.cores or 8  # a cluster's profile gives none
     params:
         config=CONFIG,
     message:

@@ -5,14 +5,32 @@ where another study's would make them anew.
 """
 
 
+rule fetch:
+    output:
+        study.store_root / "archives" / "{dataset}.json",
+    log:
+        LOGS / "archives" / "{dataset}.log",
+    wildcard_constraints:
+        dataset=one_of(FETCHED),
+    conda:
+        "../../environment.yml"
+    message:
+        "check the archives of {wildcards.dataset}, fetch what is not there"
+    shell:
+        f"gta data fetch {{wildcards.dataset}} --config {CONFIG} > {{log}} 2>&1"
+
+
 rule data:
+    input:
+        archives_of,
     output:
         study.store_root / "{dataset}-{key}" / "store.json",
     log:
         LOGS / "data" / "{dataset}-{key}.log",
     wildcard_constraints:
-        dataset=one_of(study.config.datasets),
+        dataset=one_of(DATASETS),
         key="[0-9a-f]{12}",
+    threads: workflow.cores or 1
     conda:
         "../../environment.yml"
     message:
@@ -23,11 +41,12 @@ rule data:
 
 rule source:
     output:
-        study.weights_root / "{source}.safetensors",
+        study.store_root / "sources" / "{source}-{key}.safetensors",
     log:
-        LOGS / "sources" / "{source}.log",
+        LOGS / "sources" / "{source}-{key}.log",
     wildcard_constraints:
         source=one_of(study.config.sources.values()),
+        key="[0-9a-f]{12}",
     conda:
         "../../environment.yml"
     message:

@@ -1,0 +1,33 @@
+"""What is known of each method, source, data set and architecture, as data (no torch here)."""
+
+from gta.catalog.architectures import ARCHITECTURES, ArchitectureInfo
+from gta.catalog.archives import Archive, Form
+from gta.catalog.datasets import (
+    DATASETS,
+    READER_VERSION,
+    RENDERER_VERSION,
+    STORE_FORMAT,
+    Counts,
+    DatasetInfo,
+)
+from gta.catalog.methods import GTA_GRID, METHODS, MIXES, MethodInfo
+from gta.catalog.sources import SOURCES, SourceInfo
+
+__all__ = [
+    "ARCHITECTURES",
+    "DATASETS",
+    "GTA_GRID",
+    "METHODS",
+    "MIXES",
+    "READER_VERSION",
+    "RENDERER_VERSION",
+    "SOURCES",
+    "STORE_FORMAT",
+    "ArchitectureInfo",
+    "Archive",
+    "Counts",
+    "DatasetInfo",
+    "Form",
+    "MethodInfo",
+    "SourceInfo",
+]

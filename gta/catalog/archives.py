@@ -1,0 +1,44 @@
+"""Files that people fetch or place by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file in the archive folder (or, of a source, in the weights folder).
+
+    Attributes:
+        file: its name there.
+        urls: where it can be fetched, in order; empty where it can only be placed by hand.
+        md5: hexadecimal digest, where its publisher names one.
+        sha256: hexadecimal digest, or its first digits where no more is published.
+        size: in bytes, where known.
+        other_names: names under which people have it too.
+    """
+
+    file: str
+    urls: tuple[str, ...] = ()
+    md5: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    other_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Form:
+    """Archives that together hold a data set.
+
+    Attributes:
+        title: what people call it.
+        archives: its files, unpacked into one folder.
+    """
+
+    title: str
+    archives: tuple[Archive, ...]
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether every file has an address."""
+        return all(archive.urls for archive in self.archives)

@@ -1,0 +1,161 @@
+"""``gta data``: the data sets that training works on."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+from rich.progress import Progress, TaskID
+
+from gta.catalog import DATASETS
+from gta.cli.options import DEFAULT_CONFIG, Configs, bars, console, table_of, transfers
+from gta.errors import GtaError
+from gta.study import Study
+
+data = typer.Typer(
+    no_args_is_help=True, help="Data sets: list, fetch, check and prepare them.\n\n"
+    "Archives lie in `data/archives` (or where GTA_ARCHIVES says), prepared sets in `data/store` "
+    "(GTA_STORE). What you place there by hand is checked and used; then nothing is fetched."
+)  # fmt: skip
+
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets, e.g. `cub pet`.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.add_typer(data, name="data")
+
+
+@data.command("list")
+def list_data(config: Configs = DEFAULT_CONFIG) -> None:
+    """List all data sets that are known, and what of them is here."""
+    study = Study.load(config)
+    headings = ["name", "domain", "files", f"prepared for {study.name}"]
+    table = table_of("Data sets", headings, ["classes", "train", "held out", "test"])
+    for name in (*DATASETS, *study.config.own_datasets):
+        info = study.dataset_info(name)
+        there = (study.store(name) / "store.json").exists()
+        counts = info.counts
+        numbers = (counts.classes, counts.train, counts.heldout, counts.test) if counts else ()
+        words = [name, info.domain, _files(study, name), "yes" if there else "no"]
+        table.add_row(*words, *(f"{number:,}" for number in numbers))
+    console.print(table)
+
+
+def _files(study: Study, name: str) -> str:
+    """What of a data set's files is here."""
+    from gta.data.archives import find
+    from gta.data.obtain import folder_of
+
+    info = study.dataset_info(name)
+    if info.kind == "procedural":
+        return "rendered here"
+    try:
+        folder = folder_of(study, name)
+    except GtaError:
+        return f"{info.folder} is missing"
+    if folder is not None:
+        return str(folder)
+    found = {form: [find(a, study.archives_root) for a in form.archives] for form in info.forms}
+    here = [path for paths in found.values() if all(paths) for path in paths if path]
+    if here:
+        return ", ".join(path.name for path in here)
+    if any(all(archive.urls for archive in form.archives) for form in info.forms):
+        return "to be fetched"
+    return "to be placed by hand"
+
+
+@data.command("fetch")
+def fetch_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
+    """Fetch the archives of data sets and check them; what lies here already is only checked.
+
+    A transfer that was broken off goes on where it stopped. Proxies are taken from HTTPS_PROXY
+    and its like.
+
+        gta data fetch cub pet
+    """
+    from gta.data.obtain import fetch_archives, folder_of, write_record
+
+    study = Study.load(config)
+    with transfers() as watch:
+        for name in names:
+            info = study.dataset_info(name)
+            folder = folder_of(study, name)
+            if info.kind == "procedural":
+                console.print(f"{name}: is rendered here, there is nothing to fetch")
+            elif folder is not None:
+                if info.forms:
+                    write_record(study, name, [{"folder": str(folder)}])
+                console.print(f"{name}: the folder {folder} is used, nothing is fetched")
+            else:
+                for one in fetch_archives(study, name, watch):
+                    console.print(f"{name}: {one.path} ({one.size:,} bytes, {one.verified})")
+
+
+@data.command("check")
+def check_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
+    """Check the archives of data sets that are here, reading each again; fetch nothing.
+
+    A folder unpacked by hand is read instead: every listed image must be there, and as many
+    as published.
+
+        gta data check cars
+    """
+    from gta.data.archives import check, find
+    from gta.data.obtain import choose_form, folder_of
+    from gta.data.readers import check_counts, read
+
+    study = Study.load(config)
+    for name in names:
+        info = study.dataset_info(name)
+        folder = folder_of(study, name)
+        if info.kind == "procedural":
+            console.print(f"{name}: is rendered here, there is nothing to check")
+            continue
+        if folder is not None:
+            listing = read(info.reader, folder)
+            if info.counts is not None:
+                check_counts(listing, info.counts, name)
+            images, classes = len(listing.entries), len(listing.classes)
+            console.print(f"{name}: {folder}: {images:,} images of {classes:,} classes")
+            continue
+        for archive in choose_form(info, study.archives_root, name).archives:
+            path = find(archive, study.archives_root)
+            if path is None:
+                raise GtaError(
+                    f"{study.archives_root / archive.file}: missing; `gta data fetch {name}` "
+                    "fetches it"
+                )
+            with console.status(f"reading {path}"):
+                one = check(archive, path, study.store_root / "digests", afresh=True)
+            console.print(
+                f"{name}: {path} ({one.size:,} bytes, sha256 {one.sha256}, {one.verified})"
+            )
+
+
+def _show(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
+
+
+@data.command("prepare")
+def prepare_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
+    """Render or read data sets into stores, which all jobs map into memory.
+
+    Uses all cores; when killed, the next call goes on where it stopped. A store that is there
+    is kept; delete its folder to make it again.
+
+        gta data prepare mini_near
+    """
+    from gta.data.prepare import prepare
+
+    study = Study.load(config)
+    for name in names:
+        with transfers() as watch, bars() as progress:
+            task = progress.add_task(f"{name}: images", total=None)
+            show = partial(_show, progress, task)
+            store = prepare(study, name, show, watch)
+        splits = ", ".join(f"{len(store.indices(s)):,} {s}" for s in ("train", "heldout", "test"))
+        print(f"{store.folder}: {len(store.classes)} classes, images: {splits}")
+        for fault in store.notes.get("left_out", ()):
+            print(f"left out: {fault}")

@@ -1,0 +1,142 @@
+"""Where a data set's files come from: a folder, archives placed by hand, or the network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gta.catalog import DatasetInfo, Form
+from gta.data.archives import Checked, Progress, alone, check, find
+from gta.data.download import fetch
+from gta.data.unpack import unpack
+from gta.errors import GtaError
+from gta.results import write_text
+from gta.study import Study
+
+# Gives the callback that shows how far the fetching or unpacking of what it names is, in bytes.
+Watch = Callable[[str], AbstractContextManager[Progress]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A data set's files, ready to be read.
+
+    Attributes:
+        folder: that its reader gets.
+        record: what it was made of, for the store's notes.
+        temporary: whether the folder was unpacked here and may go when the store is made.
+    """
+
+    folder: Path
+    record: list[dict[str, Any]]
+    temporary: bool = False
+
+
+def obtain(study: Study, dataset: str, watch: Watch | None = None) -> Origin:
+    """Give the folder that holds a data set, unpacking or fetching its archives where needed.
+
+    A folder that was unpacked by hand in the archive folder is taken as it is.
+
+    Raises:
+        GtaError: if the files cannot be had, or one is not the published one.
+    """
+    placed = folder_of(study, dataset)
+    if placed is not None:
+        return Origin(placed, [{"folder": str(placed)}])
+    checked = fetch_archives(study, dataset, watch)
+    digests = hashlib.sha256("".join(one.sha256 for one in checked).encode()).hexdigest()
+    target = study.store_root / "unpacked" / f"{dataset}-{digests[:12]}"
+    with watch(f"unpack {dataset}") if watch is not None else nullcontext() as progress:
+        unpack([one.path for one in checked], target, progress)
+    return Origin(target, records_of(checked), temporary=True)
+
+
+def discard(origin: Origin) -> None:
+    """Remove what ``obtain`` unpacked."""
+    if origin.temporary:
+        with alone(origin.folder):
+            shutil.rmtree(origin.folder, ignore_errors=True)
+
+
+def folder_of(study: Study, dataset: str) -> Path | None:
+    """The folder (or the config's own CSV) that holds a data set without archives.
+
+    Raises:
+        GtaError: if the config names one that is not there.
+    """
+    info = study.dataset_info(dataset)
+    if dataset in study.config.own_datasets:
+        own = Path(info.folder)
+        if not own.exists():
+            raise GtaError(f"{own}: missing; own_datasets.{dataset}.path names it")
+        return own
+    placed = study.archives_root / info.folder
+    return placed if info.folder and placed.is_dir() else None
+
+
+def fetch_archives(study: Study, dataset: str, watch: Watch | None = None) -> list[Checked]:
+    """Find or fetch the archives of a data set, check them, and record them.
+
+    The record, ``archives/<dataset>.json`` in the store folder, is what the workflow asks for.
+
+    Raises:
+        GtaError: if one cannot be had, or is not the published one.
+    """
+    root, digests = study.archives_root, study.store_root / "digests"
+    form = choose_form(study.dataset_info(dataset), root, dataset)
+    checked = []
+    for archive in form.archives:
+        with watch(archive.file) if watch is not None else nullcontext() as progress:
+            path = fetch(archive, root, digests, progress)
+        checked.append(check(archive, path, digests))
+    write_record(study, dataset, records_of(checked))
+    return checked
+
+
+def write_record(study: Study, dataset: str, record: list[dict[str, Any]]) -> Path:
+    """Write down what a data set's files are."""
+    path = study.store_root / "archives" / f"{dataset}.json"
+    write_text(path, json.dumps(record, indent=1) + "\n")
+    return path
+
+
+def choose_form(info: DatasetInfo, root: Path, dataset: str) -> Form:
+    """The first form whose archives all lie in ``root``, else the first that can be completed.
+
+    Raises:
+        GtaError: if no form can be; it says which files to place where.
+    """
+    for form in info.forms:
+        if all(find(archive, root) for archive in form.archives):
+            return form
+    for form in info.forms:
+        if all(archive.urls or find(archive, root) for archive in form.archives):
+            return form
+    if not info.forms:
+        raise GtaError(f"{dataset}: is not read from archives")
+    missing = [
+        archive.file
+        for archive in info.forms[0].archives
+        if not archive.urls and not find(archive, root)
+    ]
+    raise GtaError(f"{dataset}: {', '.join(missing)} missing in {root}; {info.hint}")
+
+
+def records_of(checked: list[Checked]) -> list[dict[str, Any]]:
+    """Name, size, digests and what they were compared with, for each archive."""
+    return [
+        {
+            "file": one.path.name,
+            "size": one.size,
+            "md5": one.md5,
+            "sha256": one.sha256,
+            "verified": one.verified,
+        }
+        for one in checked
+    ]

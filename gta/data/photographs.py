@@ -1,0 +1,173 @@
+"""Photographs on their way into a store: decoded on all cores and chunk by chunk.
+
+A preparation that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from gta.data.images import decode, decode_mask, resize_mask, resize_short_side
+from gta.data.readers import Entry, Listing
+from gta.data.store import Item
+from gta.errors import GtaError
+from gta.results import whole
+
+CHUNK = 128  # images that a killed preparation may decode again, for each core
+
+Progress = Callable[[int, int], None]  # images done, images in all
+
+
+class Photographs:
+    """The images of a listing at the store's size.
+
+    Attributes:
+        listing: what to read.
+        damaged: names and faults of the images that were left out.
+    """
+
+    def __init__(
+        self, listing: Listing, folder: Path, short_side: int | None, leave_out: bool
+    ) -> None:
+        """Set up; ``decode`` does the work.
+
+        Args:
+            listing: what to read.
+            folder: of the store; chunks are kept in a hidden folder in it until the end.
+            short_side: pixels of the shorter side, where the image is larger; None keeps all.
+            leave_out: whether a damaged image is left out; else it is an error.
+        """
+        self.listing = listing
+        self.damaged: list[str] = []
+        self._short_side = short_side
+        self._leave_out = leave_out
+        self._parts = folder / f".parts-{_fingerprint(listing)}"
+        entries = listing.entries
+        self._chunks = [entries[start : start + CHUNK] for start in range(0, len(entries), CHUNK)]
+
+    def decode(self, progress: Progress | None = None, workers: int | None = None) -> None:
+        """Decode what is not decoded yet.
+
+        Threads suffice: Pillow lets other threads run while it decodes and resizes.
+
+        Raises:
+            GtaError: for the first damaged image that is met, if those are not to be left out;
+                if the disk is full.
+        """
+        for other in self._parts.parent.glob(".parts-*"):
+            if other != self._parts:  # of files that are no longer these
+                shutil.rmtree(other)
+        missing = [n for n in range(len(self._chunks)) if not self._part(n).exists()]
+        done = sum(len(self._chunks[n]) for n in set(range(len(self._chunks))) - set(missing))
+        total = len(self.listing.entries)
+        if progress is not None:
+            progress(done, total)
+        with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+            jobs = {pool.submit(self._decode, n): n for n in missing}
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+                    done += len(self._chunks[jobs[job]])
+                    if progress is not None:
+                        progress(done, total)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def items(self) -> Iterator[Item]:
+        """The decoded images, in the listing's order.
+
+        Raises:
+            GtaError: if a chunk was damaged since.
+        """
+        self.damaged.clear()
+        for number, chunk in enumerate(self._chunks):
+            path = self._part(number)
+            try:
+                with np.load(path, allow_pickle=False) as part:
+                    self.damaged.extend(part["damaged"].tolist())
+                    for position in part["kept"].tolist():
+                        yield _item(chunk[position], part, position)
+            except (OSError, ValueError, KeyError, BadZipFile) as error:
+                path.unlink(missing_ok=True)
+                raise GtaError(f"{path}: damaged ({error}); prepare the data set again") from None
+
+    def discard(self) -> None:
+        """Remove the chunks."""
+        shutil.rmtree(self._parts, ignore_errors=True)
+
+    def _part(self, number: int) -> Path:
+        return self._parts / f"{number:05d}.npz"
+
+    def _decode(self, number: int) -> None:
+        arrays: dict[str, np.ndarray] = {}
+        kept: list[int] = []
+        damaged: list[str] = []
+        for position, entry in enumerate(self._chunks[number]):
+            try:
+                arrays |= self._arrays(entry, position)
+            except GtaError as error:
+                if not self._leave_out:
+                    raise GtaError(
+                        f"{error}; get its archive again, or let the config say "
+                        "images: {damaged: leave_out}"
+                    ) from None
+                damaged.append(str(error))
+            else:
+                kept.append(position)
+        with whole(self._part(number)) as hidden:
+            arrays["kept"] = np.asarray(kept, dtype=np.int64)
+            arrays["damaged"] = np.asarray(damaged, dtype=np.str_)
+            np.savez(hidden, allow_pickle=False, **arrays)
+
+    def _arrays(self, entry: Entry, position: int) -> dict[str, np.ndarray]:
+        pixels = decode(entry.path, entry.name, crop_bottom=entry.crop_bottom)
+        arrays = {f"original{position}": np.asarray(pixels.shape[:2])}
+        mask = None
+        if entry.mask is not None:
+            mask = decode_mask(entry.mask, f"mask of {entry.name}")
+            if mask.shape != pixels.shape[:2]:
+                raise GtaError(
+                    f"mask of {entry.name}: {mask.shape[1]} x {mask.shape[0]} pixels, "
+                    f"the image has {pixels.shape[1]} x {pixels.shape[0]}"
+                )
+        if self._short_side is not None:
+            pixels = resize_short_side(pixels, self._short_side)
+            mask = None if mask is None else resize_mask(mask, self._short_side)
+        arrays[f"pixels{position}"] = pixels
+        if mask is not None:
+            arrays[f"mask{position}"] = mask
+        return arrays
+
+
+def _item(entry: Entry, part: np.lib.npyio.NpzFile, position: int) -> Item:
+    height, width = part[f"original{position}"].tolist()
+    return Item(
+        name=entry.name,
+        label=entry.label,
+        split=entry.split,
+        pixels=part[f"pixels{position}"],
+        mask=part[f"mask{position}"] if entry.mask is not None else None,
+        original=(height, width),
+        bss=entry.bss,
+    )
+
+
+def _fingerprint(listing: Listing) -> str:
+    """Of the files that are read: other files, or the same ones changed, are decoded anew."""
+    digest = hashlib.sha256()
+    for entry in listing.entries:
+        for path in (entry.path, entry.mask):
+            if path is not None:
+                found = path.stat()
+                digest.update(f"{path}\t{found.st_size}\t{found.st_mtime_ns}\n".encode())
+        digest.update(f"{entry.name}\t{entry.crop_bottom}\n".encode())
+    return digest.hexdigest()[:12]

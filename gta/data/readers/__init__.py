@@ -1,0 +1,87 @@
+"""Readers: a folder with a data set in its own layout becomes a ``Listing``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+
+from gta.catalog import Counts
+from gta.data.readers import aircraft, cars, cub, dogs, folder, grocery, pet, voc12
+from gta.data.readers.listing import Entry, Listing, require_files
+from gta.errors import GtaError
+
+__all__ = ["READERS", "Entry", "Listing", "check_counts", "read"]
+
+READERS: MappingProxyType[str, Callable[[Path], Listing]] = MappingProxyType(
+    {
+        "cub": cub.read,
+        "cars": cars.read,
+        "aircraft": aircraft.read,
+        "dogs": dogs.read,
+        "pet": pet.read,
+        "voc12": voc12.read,
+        "grocery": grocery.read,
+        "folder": folder.read,
+    }
+)
+
+
+def read(reader: str, folder: Path) -> Listing:
+    """List the images of a data set and check that they are there.
+
+    Args:
+        reader: key of ``READERS``.
+        folder: where its archives were unpacked, or a copy that is unpacked already; for
+            ``folder`` a CSV file does as well.
+
+    Raises:
+        GtaError: if the layout is another one, a list is broken, an image is listed twice, a
+            listed file is missing, or a class has no image.
+    """
+    if reader not in READERS:
+        raise GtaError(f"no reader {reader!r}; there are: {', '.join(READERS)}")
+    if not folder.exists():
+        raise GtaError(f"{folder}: missing; the {reader} data set is expected there")
+    listing = READERS[reader](folder)
+    _check(listing, folder)
+    return listing
+
+
+def _check(listing: Listing, folder: Path) -> None:
+    if not listing.entries:
+        raise GtaError(f"{folder}: its lists name no image")
+    twice = [
+        n for n, times in Counter(entry.name for entry in listing.entries).items() if times > 1
+    ]
+    if twice:
+        raise GtaError(f"{folder}: {len(twice)} images are listed twice, the first is {twice[0]}")
+    masks = [entry.mask for entry in listing.entries if entry.mask]
+    require_files([entry.path for entry in listing.entries] + masks)
+    seen = {entry.label for entry in listing.entries}
+    empty = [name for label, name in enumerate(listing.classes) if label not in seen]
+    if empty:
+        raise GtaError(f"{folder}: {len(empty)} classes have no image, the first is {empty[0]!r}")
+
+
+def check_counts(listing: Listing, counts: Counts, dataset: str) -> None:
+    """Compare a listing with what is published of the data set (for the paper's: its table 1).
+
+    Raises:
+        GtaError: naming every number that differs.
+    """
+    splits = Counter(entry.split for entry in listing.entries)
+    compared = [
+        ("classes", len(listing.classes), counts.classes),
+        ("training images", splits["train"], counts.train),
+        ("test images", splits["test"], counts.test),
+        ("held-out images", splits["heldout"], counts.heldout),
+    ]
+    wrong = [
+        f"{found} {what} instead of {expected}"
+        for what, found, expected in compared
+        if found != expected
+    ]
+    if wrong:
+        raise GtaError(f"{dataset}: {', '.join(wrong)}; the archives are incomplete or others")

@@ -1,0 +1,135 @@
+"""What a reader gives: the images of a data set in the order of its own lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gta.errors import GtaError
+
+# How far below the given folder a data set's own root is looked for: copies are often nested,
+# once by the archive's name and once by the tool that unpacked it.
+DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of a data set, where it lies and what it is.
+
+    Attributes:
+        name: of the image in the data set's own lists, unique.
+        path: of the file.
+        label: class index, from 0.
+        split: ``train``, ``test`` or ``heldout``.
+        mask: file of its class ids, where the data set has such.
+        bss: its name in the lists of BSS; None where it is in none.
+        crop_bottom: rows of pixels at the bottom that are no part of the photograph.
+    """
+
+    name: str
+    path: Path
+    label: int
+    split: str
+    mask: Path | None = None
+    bss: str | None = None
+    crop_bottom: int = 0
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All images of a data set.
+
+    Attributes:
+        classes: names by label.
+        entries: the images, in an order that depends on the data set alone (subsets are drawn
+            by position), not on the folder it lies in.
+    """
+
+    classes: list[str]
+    entries: list[Entry]
+
+
+def find_root(folder: Path, *markers: str, what: str) -> Path:
+    """The folder that holds all markers: ``folder`` or one at most ``DEPTH`` levels below.
+
+    Args:
+        folder: where the archives were unpacked.
+        markers: files or folders that the layout's root has, as relative paths.
+        what: the layout, for the message.
+
+    Raises:
+        GtaError: if there is none, or several equally deep.
+    """
+    level = [folder]
+    for _ in range(DEPTH + 1):
+        found = [path for path in level if all((path / marker).exists() for marker in markers)]
+        if len(found) > 1:
+            raise GtaError(
+                f"{folder}: holds {what} more than once: {', '.join(map(str, found))}; leave one"
+            )
+        if found:
+            return found[0]
+        level = [below for path in level for below in _folders(path)]
+    raise GtaError(f"{folder}: does not hold {what} (no folder in it has {', '.join(markers)})")
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    hidden = ("._", ".", "__MACOSX")  # macOS adds a shadow of the tree to its zip files
+    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(hidden))
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines of a list that are not blank, each with where it stands (``file:number``).
+
+    Raises:
+        GtaError: if the file cannot be read or is no text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise GtaError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError:
+        raise GtaError(f"{path}: is not a text file") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            yield line.strip(), f"{path}:{number}"
+
+
+def require_files(paths: Sequence[Path]) -> None:
+    """Check that listed files are there.
+
+    Raises:
+        GtaError: naming the first that is missing, and how many are.
+    """
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise GtaError(
+            f"{missing[0]}: missing, though the lists name it "
+            f"({len(missing)} of {len(paths)} files are); unpack the data set again"
+        )
+
+
+def to_label(text: str, classes: Sequence[str], where: str, first: int = 0) -> int:
+    """A class id as a list writes it, as a label from 0.
+
+    Args:
+        text: the id.
+        classes: names of the classes.
+        where: for the message.
+        first: id of the first class.
+
+    Raises:
+        GtaError: if it is no integer or none of the classes.
+    """
+    try:
+        label = int(text) - first
+    except ValueError:
+        raise GtaError(f"{where}: class id {text.strip()!r} is no integer") from None
+    if not 0 <= label < len(classes):
+        raise GtaError(
+            f"{where}: class id {text.strip()} is not in {first}..{len(classes) - 1 + first}"
+        )
+    return label
