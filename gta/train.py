@@ -25,7 +25,7 @@ from gta import methods, mixing, results
 from gta.data.augment import Augmenter, Evaluator
 from gta.data.sampler import BatchStream
 from gta.data.seeds import Stream, derive
-from gta.data.splits import Subset, random_subset
+from gta.data.splits import Subset, subset_of
 from gta.data.store import Store
 from gta.errors import GtaError
 from gta.evaluate import evaluate
@@ -159,13 +159,6 @@ def train_run(
         "finished_at": datetime.now(UTC).replace(microsecond=0),
     }
     results.write(study, "metrics", run, [metrics])
-
-
-def subset_of(study: Study, run: Run, store: Store) -> Subset:
-    """The images that a run trains, chooses lambda and is tested on."""
-    split = study.config.split
-    seed = run.seed if split.seed == "run" else split.seed
-    return random_subset(store.labels, store.splits, run.rate, seed, split.heldout)
 
 
 def fit(

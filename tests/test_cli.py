@@ -172,8 +172,9 @@ def test_data_and_source_lists_tell_what_the_study_uses(config: str) -> None:
         for line in gta("data", "list", "--config", config).splitlines()
         if line.strip()
     }
-    assert data["mini_near"].rstrip().endswith("not prepared")
-    assert "not prepared" not in data["cub"]
+    assert data["mini_near"].split()[1:4] == ["near", "rendered", "here"]
+    assert data["cub"].split()[-4:] == ["200", "5,994", "0", "5,794"]
+    assert "placed by hand" in data["cars"]
     sources = gta("source", "list", "--config", config)
     assert "tiny_ibot" in sources
     assert "other_ssl" in sources

@@ -28,6 +28,8 @@ FLOORS: dict[str, int] = {
     "mixing": 2,
     "data": 2,
     "models": 2,
+    "devices": 1,
+    "locks": 1,
     "results": 1,
     "study": 1,
     "catalog": 1,

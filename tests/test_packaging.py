@@ -22,6 +22,7 @@ import gta
 # Modules whose name is not that of the package that brings them.
 PACKAGE_OF = {
     "PIL": "pillow",
+    "huggingface_hub": "huggingface-hub",
     "yaml": "pyyaml",
     "pydantic_core": "pydantic",
 }

@@ -10,15 +10,19 @@ from gta.catalog.datasets import (
     Counts,
     DatasetInfo,
 )
+from gta.catalog.lists import BSS_LISTS
 from gta.catalog.methods import GTA_GRID, METHODS, MIXES, MethodInfo
+from gta.catalog.protocols import PROTOCOLS, Protocol
 from gta.catalog.sources import SOURCES, SourceInfo
 
 __all__ = [
     "ARCHITECTURES",
+    "BSS_LISTS",
     "DATASETS",
     "GTA_GRID",
     "METHODS",
     "MIXES",
+    "PROTOCOLS",
     "READER_VERSION",
     "RENDERER_VERSION",
     "SOURCES",
@@ -29,5 +33,6 @@ __all__ = [
     "DatasetInfo",
     "Form",
     "MethodInfo",
+    "Protocol",
     "SourceInfo",
 ]

@@ -33,12 +33,9 @@ class Form:
     Attributes:
         title: what people call it.
         archives: its files, unpacked into one folder.
+        optional: files that are unpacked with them where they were placed.
     """
 
     title: str
     archives: tuple[Archive, ...]
-
-    @property
-    def fetchable(self) -> bool:
-        """Whether every file has an address."""
-        return all(archive.urls for archive in self.archives)
+    optional: tuple[Archive, ...] = ()

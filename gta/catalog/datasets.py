@@ -41,6 +41,7 @@ class DatasetInfo:
             is used, else the first that can be fetched.
         folder: a folder of this name in the archive folder, unpacked by hand, is read in place of
             archives.
+        shrinks: whether the store may hold its images at the config's size.
         counts: what its publishers (and the paper's table 1) say; None where nothing does.
         hint: how to get it where it cannot be fetched.
         bss: how the names of its published split lists begin; None where there are none.
@@ -53,6 +54,7 @@ class DatasetInfo:
     reader: str = ""
     forms: tuple[Form, ...] = ()
     folder: str = ""
+    shrinks: bool = True
     counts: Counts | None = None
     hint: str = ""
     bss: str | None = None
@@ -72,6 +74,8 @@ _CARS_TEST_LABELS = Archive(
     md5="b0a2b23655a3edd16d84508592a98d10",
     other_names=("cars_test_annos_withlabels (1).mat",),
 )
+# Translates the numbers of the published split lists.
+_CARS_ALL_LABELS = Archive("cars_annos.mat", md5="b407c6086d669747186bd1d764ff9dbc")
 
 DATASETS: MappingProxyType[str, DatasetInfo] = MappingProxyType(
     {
@@ -115,6 +119,7 @@ DATASETS: MappingProxyType[str, DatasetInfo] = MappingProxyType(
                         Archive("cars_test.tgz", md5="4ce7ebf6a94d07f1952d94dd34c4d501"),
                         _CARS_TEST_LABELS,
                     ),
+                    (_CARS_ALL_LABELS,),
                 ),
                 Form(
                     "the copy on Kaggle",
@@ -125,6 +130,14 @@ DATASETS: MappingProxyType[str, DatasetInfo] = MappingProxyType(
                             other_names=("stanford_cars.zip", "cars.zip"),
                         ),
                         _CARS_TEST_LABELS,
+                    ),
+                    (_CARS_ALL_LABELS,),
+                ),
+                Form(
+                    "original files, training and test images together",
+                    (
+                        Archive("car_ims.tgz", md5="d5c8f0aa497503f355e17dc7886c3f14"),
+                        _CARS_ALL_LABELS,
                     ),
                 ),
             ),
@@ -240,6 +253,7 @@ DATASETS: MappingProxyType[str, DatasetInfo] = MappingProxyType(
                 ),
             ),
             folder="VOCdevkit",
+            shrinks=False,  # the protocols of its masks start from the originals
             counts=Counts(20, 0, 1449),
         ),
         # Not in the paper.
@@ -253,12 +267,12 @@ DATASETS: MappingProxyType[str, DatasetInfo] = MappingProxyType(
                     "the repository's archive, or its images at 192 pixels",
                     (
                         Archive(
-                            "GroceryStoreDataset-master.zip",
+                            "GroceryStoreDataset.zip",
                             (
                                 "https://github.com/marcusklasson/GroceryStoreDataset/archive/"
-                                "refs/heads/master.zip",
+                                "fc80ba90f803d79d0383df52c5a4ac5de99ff6fc.zip",
                             ),
-                            other_names=("grocery192.tar",),
+                            other_names=("GroceryStoreDataset-master.zip", "grocery192.tar"),
                         ),
                     ),
                 ),

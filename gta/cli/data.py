@@ -75,7 +75,13 @@ def fetch_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
 
         gta data fetch cub pet
     """
-    from gta.data.obtain import fetch_archives, folder_of, write_record
+    from gta.data.obtain import (
+        fetch_archives,
+        fetch_lists,
+        folder_of,
+        records_of,
+        write_record,
+    )
 
     study = Study.load(config)
     with transfers() as watch:
@@ -86,10 +92,11 @@ def fetch_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
                 console.print(f"{name}: is rendered here, there is nothing to fetch")
             elif folder is not None:
                 if info.forms:
-                    write_record(study, name, [{"folder": str(folder)}])
+                    lists = records_of(fetch_lists(study, info, watch))
+                    write_record(study, name, [{"folder": str(folder)}, *lists])
                 console.print(f"{name}: the folder {folder} is used, nothing is fetched")
             else:
-                for one in fetch_archives(study, name, watch):
+                for one in fetch_archives(study, name, watch).values():
                     console.print(f"{name}: {one.path} ({one.size:,} bytes, {one.verified})")
 
 
@@ -115,7 +122,7 @@ def check_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
             continue
         if folder is not None:
             listing = read(info.reader, folder)
-            if info.counts is not None:
+            if info.counts is not None and study.config.images.counts == "published":
                 check_counts(listing, info.counts, name)
             images, classes = len(listing.entries), len(listing.classes)
             console.print(f"{name}: {folder}: {images:,} images of {classes:,} classes")

@@ -29,18 +29,24 @@ def add_to(app: typer.Typer) -> None:
 
 @source.command("list")
 def list_sources(config: Configs = DEFAULT_CONFIG) -> None:
-    """List all sources that are known, and their roles in the study."""
+    """List all sources that are known: the catalog's and the study's own.
+
+    Of one that is neither prepared nor shipped, the file is named that will be looked for in
+    `data/weights` (or what `GTA_WEIGHTS` names) and fetched if it is not there.
+    """
     study = Study.load(config)
-    headings = ["name", "architecture", "trained by", "file", "prepared"]
-    table = table_of("Pre-trained sources", [*headings, f"role in study {study.name}"])
+    headings = ["name", "architecture", "weights", f"role in study {study.name}"]
+    table = table_of("Pre-trained sources", headings)
     for name in (*SOURCES, *study.config.own_sources):
         info = study.source_info(name)
-        file = "shipped" if info.shipped is not None else f"hub: {info.hub}"
-        if info.archive is not None:
-            file = info.archive.file
-        prepared = "yes" if study.weights(name).exists() else ""
         roles = [role for role, chosen in study.config.sources.items() if chosen == name]
-        table.add_row(name, info.architecture, info.objective, file, prepared, ", ".join(roles))
+        if study.weights(name).exists():
+            weights = "prepared"
+        elif info.shipped is not None:
+            weights = "shipped"
+        else:
+            weights = info.archive.file if info.archive is not None else f"hub: {info.hub}"
+        table.add_row(name, info.architecture, weights, ", ".join(roles))
     console.print(table)
 
 
@@ -67,7 +73,7 @@ def check_source(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="PNG", help="The drawing.  [default: results/<study>/sources/<source>.png]"
+            metavar="PNG", help="The drawing.  [default: `results/<study>/sources/<source>.png`]"
         ),
     ] = None,
 ) -> None:

@@ -108,7 +108,7 @@ class Evaluator:
         """Bring an object mask to the same view, (image_size, image_size) bool."""
         tensor = torch.from_numpy(np.array(mask, dtype=np.uint8))[None]
         if self.evaluation.resize is not None:
-            tensor = self._place(tensor, InterpolationMode.NEAREST)
+            tensor = self._place(tensor, InterpolationMode.NEAREST_EXACT)  # by pixel centres, as the image
         return tensor[0].bool()
 
     def pixels(self, image: Pixels) -> Tensor:
@@ -126,7 +126,7 @@ class Evaluator:
             tensor,
             [self.evaluation.resize],
             interpolation=mode,
-            antialias=mode != InterpolationMode.NEAREST,
+            antialias=mode != InterpolationMode.NEAREST_EXACT,
         )
         return F.center_crop(resized, [self.size, self.size])
 

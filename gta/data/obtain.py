@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gta.catalog import DatasetInfo, Form
+from gta.catalog import BSS_LISTS, Archive, DatasetInfo, Form
+from gta.data import bss
 from gta.data.archives import Checked, Progress, alone, check, find
 from gta.data.download import fetch
 from gta.data.unpack import unpack
@@ -50,11 +51,11 @@ def obtain(study: Study, dataset: str, watch: Watch | None = None) -> Origin:
     if placed is not None:
         return Origin(placed, [{"folder": str(placed)}])
     checked = fetch_archives(study, dataset, watch)
-    digests = hashlib.sha256("".join(one.sha256 for one in checked).encode()).hexdigest()
+    digests = hashlib.sha256("".join(one.sha256 for one in checked.values()).encode()).hexdigest()
     target = study.store_root / "unpacked" / f"{dataset}-{digests[:12]}"
     with watch(f"unpack {dataset}") if watch is not None else nullcontext() as progress:
-        unpack([one.path for one in checked], target, progress)
-    return Origin(target, records_of(checked), temporary=True)
+        unpack([one.path for one in checked.values()], target, progress, list(checked))
+    return Origin(target, records_of(checked.values()), temporary=True)
 
 
 def discard(origin: Origin) -> None:
@@ -80,23 +81,49 @@ def folder_of(study: Study, dataset: str) -> Path | None:
     return placed if info.folder and placed.is_dir() else None
 
 
-def fetch_archives(study: Study, dataset: str, watch: Watch | None = None) -> list[Checked]:
+def fetch_archives(study: Study, dataset: str, watch: Watch | None = None) -> dict[str, Checked]:
     """Find or fetch the archives of a data set, check them, and record them.
 
-    The record, ``archives/<dataset>.json`` in the store folder, is what the workflow asks for.
+    With them come its published split lists, where the study trains on those. The record,
+    ``archives/<dataset>.json`` in the store folder, is what the workflow asks for.
+
+    Returns:
+        The archives by their published names.
 
     Raises:
         GtaError: if one cannot be had, or is not the published one.
     """
-    root, digests = study.archives_root, study.store_root / "digests"
-    form = choose_form(study.dataset_info(dataset), root, dataset)
-    checked = []
-    for archive in form.archives:
-        with watch(archive.file) if watch is not None else nullcontext() as progress:
-            path = fetch(archive, root, digests, progress)
-        checked.append(check(archive, path, digests))
-    write_record(study, dataset, records_of(checked))
+    root, info = study.archives_root, study.dataset_info(dataset)
+    form = choose_form(info, root, dataset)
+    placed = [archive for archive in form.optional if find(archive, root)]
+    checked = {
+        archive.file: _fetch(study, archive, root, watch) for archive in (*form.archives, *placed)
+    }
+    lists = fetch_lists(study, info, watch)
+    write_record(study, dataset, records_of([*checked.values(), *lists]))
     return checked
+
+
+def fetch_lists(study: Study, info: DatasetInfo, watch: Watch | None = None) -> list[Checked]:
+    """Find or fetch a data set's published split lists, if the study takes its splits from them.
+
+    Raises:
+        GtaError: if one cannot be had, is not the published one, or none is published.
+    """
+    if study.config.split.kind != "bss":
+        return []
+    if info.bss is None:
+        raise GtaError(f"{info.title}: there are no published split lists; take split kind random")
+    names = dict.fromkeys(name for rate in bss.RATES for name in bss.files(info.bss, rate))
+    folder = study.archives_root / "bss"
+    return [_fetch(study, study.expected(BSS_LISTS[name]), folder, watch) for name in names]
+
+
+def _fetch(study: Study, archive: Archive, folder: Path, watch: Watch | None) -> Checked:
+    digests = study.store_root / "digests"
+    with watch(archive.file) if watch is not None else nullcontext() as progress:
+        path = fetch(archive, folder, digests, progress)
+    return check(archive, path, digests)
 
 
 def write_record(study: Study, dataset: str, record: list[dict[str, Any]]) -> Path:
@@ -128,7 +155,7 @@ def choose_form(info: DatasetInfo, root: Path, dataset: str) -> Form:
     raise GtaError(f"{dataset}: {', '.join(missing)} missing in {root}; {info.hint}")
 
 
-def records_of(checked: list[Checked]) -> list[dict[str, Any]]:
+def records_of(checked: Iterable[Checked]) -> list[dict[str, Any]]:
     """Name, size, digests and what they were compared with, for each archive."""
     return [
         {

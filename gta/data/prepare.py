@@ -38,10 +38,11 @@ def prepare(
         return _render(study, dataset)
     origin = obtain(study, dataset, watch)
     listing = read(info.reader, origin.folder)
-    if info.counts is not None:
-        check_counts(listing, info.counts, dataset)
     images = study.config.images
-    photographs = Photographs(listing, folder, images.short_side, images.damaged == "leave_out")
+    if info.counts is not None and images.counts == "published":
+        check_counts(listing, info.counts, dataset)
+    leave_out = images.damaged == "leave_out"
+    photographs = Photographs(listing, folder, study.short_side(dataset), leave_out)
     photographs.decode(progress)
     # Read while `write` runs: what was left out is known when the last image was read.
     notes = {"origin": origin.record, "left_out": photographs.damaged}

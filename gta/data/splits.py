@@ -10,9 +10,11 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from gta.data.bss import Published
+from gta.data.bss import Published, read_lists
 from gta.data.seeds import Stream, generator
+from gta.data.store import Store
 from gta.errors import GtaError
+from gta.study import Run, Study
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,23 @@ def count(images: int, rate: float) -> int:
     In fractions: as floats, 3000 * 1.1 is a little above 3300 and would give one image more.
     """
     return math.ceil(images * Fraction(str(rate)) / 100)
+
+
+def subset_of(study: Study, run: Run, store: Store) -> Subset:
+    """The images that a run trains, chooses lambda and is tested on.
+
+    Raises:
+        GtaError: if the published lists are asked for and do not fit the data set.
+    """
+    split = study.config.split
+    seed = run.seed if split.seed == "run" else split.seed
+    if split.kind == "bss":
+        prefix = study.dataset_info(run.dataset).bss
+        if prefix is None:
+            raise GtaError(f"{run.dataset}: there are no published split lists")
+        lists = read_lists(prefix, run.rate, study.archives_root / "bss")
+        return listed_subset(store.bss, store.labels, store.splits, lists, seed, split.heldout)
+    return random_subset(store.labels, store.splits, run.rate, seed, split.heldout)
 
 
 def random_subset(

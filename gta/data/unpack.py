@@ -25,16 +25,22 @@ ENDINGS = (".tar", ".tgz", ".gz", ".tbz", ".tbz2", ".bz2", ".txz", ".xz", ".zip"
 COPY = 1 << 20  # bytes at a time
 
 
-def unpack(paths: Sequence[Path], target: Path, progress: Progress | None = None) -> Path:
+def unpack(
+    paths: Sequence[Path],
+    target: Path,
+    progress: Progress | None = None,
+    names: Sequence[str] | None = None,
+) -> Path:
     """Unpack archives one after another into one new folder; one that is there is left as it is.
 
     Tar (plain, gzip, bzip2, xz) and zip are told by content. A file that is no archive, such as a
-    ``.mat`` beside the images, is copied under its name.
+    ``.mat`` beside the images, is copied.
 
     Args:
         paths: the archives, checked.
         target: the folder; it appears when all is in it. What a killed process left is removed.
         progress: called with the bytes read and the bytes of all archives.
+        names: what the copies are called, for each of ``paths``; default as the files are.
 
     Returns:
         ``target``.
@@ -53,9 +59,9 @@ def unpack(paths: Sequence[Path], target: Path, progress: Progress | None = None
             total, done = sum(path.stat().st_size for path in paths), 0
             shutil.rmtree(hidden, ignore_errors=True)
             hidden.mkdir()
-            for path in paths:
+            for path, name in zip(paths, names or [path.name for path in paths], strict=True):
                 with path.open("rb") as file:
-                    for _ in _unpack_one(path, file, hidden):
+                    for _ in _unpack_one(path, name, file, hidden):
                         if progress:
                             progress(done + file.tell(), total)
                 done += path.stat().st_size
@@ -90,11 +96,11 @@ class _DamagedError(Exception):
     """The archive is not whole."""
 
 
-def _unpack_one(path: Path, file: IO[bytes], folder: Path) -> Iterator[None]:
+def _unpack_one(path: Path, name: str, file: IO[bytes], folder: Path) -> Iterator[None]:
     """Unpack an archive, a member a step."""
     try:
         empty = True
-        for member in _members(path, file):
+        for member in _members(path, name, file):
             _write(path, member, folder)
             empty = False
             yield
@@ -121,7 +127,7 @@ def _unpack_one(path: Path, file: IO[bytes], folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _members(path: Path, file: IO[bytes]) -> Iterator[_Member]:
+def _members(path: Path, name: str, file: IO[bytes]) -> Iterator[_Member]:
     # Tar first: one that ends with a zip file looks like a zip too.
     if tarfile.is_tarfile(file):
         file.seek(0)
@@ -131,7 +137,7 @@ def _members(path: Path, file: IO[bytes]) -> Iterator[_Member]:
     elif path.suffix.lower() in ENDINGS:
         raise _DamagedError("it is neither tar nor zip")
     else:
-        yield _Member(path.name, "file", lambda: path.open("rb"))
+        yield _Member(name, "file", lambda: path.open("rb"))
 
 
 def _tar_members(file: IO[bytes]) -> Iterator[_Member]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from gta.attention import upsample
+from gta.attention import uncropped, upsample
 from gta.data.augment import Evaluator
 from gta.figures.panels import Row, Shown, draw_maps
 from gta.models.taps import TapRequest, read_source
@@ -38,8 +38,7 @@ def draw_heads(
     """
     side = recipe.image_size
     square = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
-    uncropped = recipe.evaluation.model_copy(update={"resize": None})
-    images = Evaluator(recipe.model_copy(update={"evaluation": uncropped}))([square])
+    images = Evaluator(uncropped(recipe, side))([square])
     attention = read_source(model, images, TapRequest(cls_attention=(-1,))).cls_attention
     assert attention is not None
     heads = attention[0][0].float().unflatten(1, model.patch_embed.grid_size)

@@ -75,7 +75,7 @@ def original(study: Study, name: str, progress: Progress | None = None) -> Check
     Raises:
         GtaError: if the file cannot be had or is not the one published.
     """
-    info, records = study.source_info(name), study.store_root / "records"
+    info, digests = study.source_info(name), study.store_root / "digests"
     places = []
     if info.archive is not None:
         file = Path(info.archive.file).expanduser()
@@ -87,11 +87,11 @@ def original(study: Study, name: str, progress: Progress | None = None) -> Check
         places.append((study.weights_root, hub_archive(info.hub)))
     for folder, archive in places:
         if (placed := find(archive, folder)) is not None:
-            return check(archive, placed, records)
+            return check(archive, placed, digests)
     faults = []
     for folder, archive in places:
         try:
-            return check(archive, fetch(archive, folder, records, progress), records)
+            return check(archive, fetch(archive, folder, digests, progress), digests)
         except GtaError as error:
             faults.append(str(error))
     raise GtaError(f"{name}: {'; or: '.join(faults)}")

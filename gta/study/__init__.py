@@ -21,7 +21,9 @@ from gta.catalog import (
     RENDERER_VERSION,
     SOURCES,
     STORE_FORMAT,
+    Archive,
     DatasetInfo,
+    Form,
     SourceInfo,
 )
 from gta.errors import GtaError
@@ -103,7 +105,8 @@ class Study:
             return own[name].info
         if name not in DATASETS:
             raise GtaError(f"there is no data set {name!r}; known: {', '.join([*DATASETS, *own])}")
-        return DATASETS[name]
+        info = DATASETS[name]
+        return dataclasses.replace(info, forms=tuple(map(self._form, info.forms)))
 
     def source_info(self, name: str) -> SourceInfo:
         """What is known of a source: the catalog's, or the config's own.
@@ -116,7 +119,23 @@ class Study:
             return own[name].info
         if name not in SOURCES:
             raise GtaError(f"there is no source {name!r}; known: {', '.join([*SOURCES, *own])}")
-        return SOURCES[name]
+        info = SOURCES[name]
+        archive = info.archive and self.expected(info.archive)
+        return dataclasses.replace(info, archive=archive)
+
+    def _form(self, form: Form) -> Form:
+        return dataclasses.replace(
+            form,
+            archives=tuple(map(self.expected, form.archives)),
+            optional=tuple(map(self.expected, form.optional)),
+        )
+
+    def expected(self, archive: Archive) -> Archive:
+        """An archive, held to the digest that the config gives, where it gives one."""
+        digest = self.config.digests.get(archive.file)
+        if digest is None:
+            return archive
+        return dataclasses.replace(archive, sha256=digest, md5=None, size=None)
 
     # What is to be run
 
@@ -305,14 +324,21 @@ class Study:
         if info.kind == "procedural":
             settings = self.config.procedural.model_dump(mode="json")
             return {"format": STORE_FORMAT, "renderer": RENDERER_VERSION, **settings}
-        settings = self.config.images.model_dump(mode="json")
+        settings = self.config.images.model_dump(mode="json", exclude={"counts"})
+        settings["short_side"] = self.short_side(dataset)
         own = {"path": info.folder} if dataset in self.config.own_datasets else {}
         return {"format": STORE_FORMAT, "reader": READER_VERSION, **settings, **own}
 
+    def short_side(self, dataset: str) -> int | None:
+        """Pixels of the shorter side in the store, of larger images; None keeps their size."""
+        shrinks = self.dataset_info(dataset).shrinks
+        return self.config.images.short_side if shrinks else None
+
     def weights(self, source: str) -> Path:
         """The prepared weights of a source; the name tells what they are made of."""
-        made_of = dataclasses.asdict(self.source_info(source))
-        del made_of["title"], made_of["objective"]
+        info = self.source_info(source)
+        file = (info.archive.file, info.archive.sha256) if info.archive else None
+        made_of = [info.architecture, info.shipped, file, info.hub]
         return self.store_root / "sources" / f"{source}-{_digest(made_of)[:12]}.safetensors"
 
     def title(self, run: Run) -> str:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -26,18 +23,14 @@ from gta.catalog import (
     SourceInfo,
 )
 from gta.study.run import RUN_FIELDS, Run
+from gta.study.shown import Figures, Segmentation
+from gta.study.values import Name, Strict, distinct, new_names, one_of
 
 
 def _as_written(value: float) -> float:
     if float(f"{value:g}") != value:
         raise ValueError(f"{value} has more than six significant digits, a path cannot hold it")
     return value + 0.0  # -0.0 becomes 0.0, which a path can hold
-
-
-def _distinct(values: list[Any]) -> list[Any]:
-    if len(set(values)) != len(values):
-        raise ValueError("a value is named twice")
-    return values
 
 
 def _ascending(values: tuple[float, float]) -> tuple[float, float]:
@@ -50,14 +43,8 @@ Rate = Annotated[float, Field(gt=0, le=100), AfterValidator(_as_written)]
 Lam = Annotated[float, Field(ge=0), AfterValidator(_as_written)]
 Positive = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]  # whole, or its first digits
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
-
-
-class Strict(BaseModel):
-    """Base of every section: unknown keys and loose types (``"15"`` for 15) are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Augment(Strict):
@@ -116,7 +103,7 @@ class Recipe(Strict):
     @field_validator("architecture")
     @classmethod
     def _known_architecture(cls, value: str) -> str:
-        return _known(value, "architecture", ARCHITECTURES)
+        return one_of(value, "architecture", ARCHITECTURES)
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Recipe:
@@ -146,7 +133,7 @@ class Override(Strict):
 class Split(Strict):
     """Which training images a rate keeps and which are held out."""
 
-    kind: Literal["random"] = "random"
+    kind: Literal["random", "bss"] = "random"
     seed: Literal["run"] | Annotated[int, Field(ge=0)] = "run"
     heldout: Annotated[int, Field(ge=0)] = 500
 
@@ -161,10 +148,11 @@ class Procedural(Strict):
 
 
 class Images(Strict):
-    """How photographs are stored: the shorter side in pixels, and what a damaged file does."""
+    """How photographs are stored, and what a damaged file or another number of them does."""
 
     short_side: Annotated[int, Field(gt=0)] | None = 256
     damaged: Literal["stop", "leave_out"] = "stop"
+    counts: Literal["published", "any"] = "published"
 
 
 class OwnDataset(Strict):
@@ -188,17 +176,19 @@ class OwnSource(Strict):
     file: str | None = None
     url: Annotated[str, Field(pattern=r"^https?://[^?#]+/[^/?#]+$")] | None = None
     hub: str | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+    sha256: Sha256 | None = None
 
     @field_validator("architecture")
     @classmethod
     def _known_architecture(cls, value: str) -> str:
-        return _known(value, "architecture", ARCHITECTURES)
+        return one_of(value, "architecture", ARCHITECTURES)
 
     @model_validator(mode="after")
     def _one_origin(self) -> OwnSource:
         if sum(origin is not None for origin in (self.file, self.url, self.hub)) != 1:
             raise ValueError("give one of file, url, hub")
+        if self.hub is not None and self.sha256 is not None:
+            raise ValueError("sha256: the hub names the digest itself")
         return self
 
     @property
@@ -227,7 +217,7 @@ class MethodSettings(Strict):
     What each means stands with the methods; the catalog says which method has which.
     """
 
-    grid: Annotated[list[Lam], Field(min_length=1), AfterValidator(_distinct)] | None = None
+    grid: Annotated[list[Lam], Field(min_length=1), AfterValidator(distinct)] | None = None
     head: Annotated[float, Field(ge=0)] | None = None
     k: Annotated[int, Field(gt=0)] | None = None
     reduction: Literal["sum", "mean"] | None = None
@@ -240,27 +230,21 @@ class MethodSettings(Strict):
         return self.model_dump(exclude={"grid"}, exclude_none=True)
 
 
-class Figures(Strict):
-    """What the figures show."""
-
-    images: Annotated[int, Field(gt=0)] = 6
-    seed: Annotated[int, Field(ge=0)] = 0
-
-
 class Config(Strict):
     """A whole study, as its YAML file says it."""
 
     study: Name
     own_datasets: dict[Name, OwnDataset] = {}
     own_sources: dict[Name, OwnSource] = {}
-    datasets: Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)]
-    rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(_distinct)]
+    digests: dict[str, Sha256] = {}
+    datasets: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
+    rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct)]
     seeds: Annotated[
-        list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)
+        list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)
     ]
     sources: Annotated[dict[Name, Name], Field(min_length=1)]
     methods: dict[Name, MethodSettings | None] = {}
-    extra_methods: Annotated[list[Name], AfterValidator(_distinct)] = []
+    extra_methods: Annotated[list[Name], AfterValidator(distinct)] = []
     recipe: Recipe
     overrides: list[Override] = []
     split: Split = Split()
@@ -269,13 +253,14 @@ class Config(Strict):
     heldout_every: Annotated[int, Field(ge=0)] = 0
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 300.0
     threads: Annotated[int, Field(gt=0)] = 1
-    pack: Annotated[list[Name], AfterValidator(_distinct)] = []
-    tables: Annotated[list[Name], AfterValidator(_distinct)]
-    figures: Annotated[list[Name], AfterValidator(_distinct)] = []
+    pack: Annotated[list[Name], AfterValidator(distinct)] = []
+    tables: Annotated[list[Name], AfterValidator(distinct)]
+    figures: Annotated[list[Name], AfterValidator(distinct)] = []
     restrict: dict[Name, Restriction] = {}
     tables_file: str = "config/tables.yaml"
     keep_weights: Literal["none", "figures", "all"] = "figures"
     figure_settings: Figures = Figures()
+    segmentation: Segmentation = Segmentation()
 
     @field_validator("restrict", mode="before")
     @classmethod
@@ -286,22 +271,22 @@ class Config(Strict):
     @field_validator("own_datasets")
     @classmethod
     def _new_datasets(cls, values: dict[str, OwnDataset]) -> dict[str, OwnDataset]:
-        return _new(values, "data set", DATASETS)
+        return new_names(values, "data set", DATASETS)
 
     @field_validator("own_sources")
     @classmethod
     def _new_sources(cls, values: dict[str, OwnSource]) -> dict[str, OwnSource]:
-        return _new(values, "source", SOURCES)
+        return new_names(values, "source", SOURCES)
 
     @field_validator("datasets")
     @classmethod
     def _known_datasets(cls, values: list[str], info: ValidationInfo) -> list[str]:
-        return [_known(value, "data set", _datasets(info)) for value in values]
+        return [one_of(value, "data set", _datasets(info)) for value in values]
 
     @field_validator("sources")
     @classmethod
     def _known_sources(cls, values: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        return {role: _known(value, "source", _sources(info)) for role, value in values.items()}
+        return {role: one_of(value, "source", _sources(info)) for role, value in values.items()}
 
     @field_validator("methods")
     @classmethod
@@ -309,7 +294,7 @@ class Config(Strict):
         cls, values: dict[str, MethodSettings | None]
     ) -> dict[str, MethodSettings | None]:
         for name, settings in values.items():
-            allowed = METHODS[_known(name, "method", METHODS)].settings
+            allowed = METHODS[one_of(name, "method", METHODS)].settings
             for key in settings.own if settings else ():
                 if key not in allowed:
                     grid = ("grid",) if METHODS[name].grid else ()
@@ -322,12 +307,22 @@ class Config(Strict):
     @field_validator("extra_methods")
     @classmethod
     def _known_extra_methods(cls, values: list[str]) -> list[str]:
-        return [_known(value, "method", METHODS) for value in values]
+        return [one_of(value, "method", METHODS) for value in values]
 
     @field_validator("pack")
     @classmethod
     def _known_fields(cls, values: list[str]) -> list[str]:
-        return [_known(value, "field of a run", RUN_FIELDS) for value in values]
+        return [one_of(value, "field of a run", RUN_FIELDS) for value in values]
+
+    @field_validator("figure_settings")
+    @classmethod
+    def _known_figures(cls, value: Figures, info: ValidationInfo) -> Figures:
+        for figure in value.each:
+            one_of(figure, "figure", info.data.get("figures", ()))
+        for pictures in (value, *value.each.values()):
+            for dataset in pictures.chosen:
+                one_of(dataset, "data set", _datasets(info))
+        return value
 
     @field_validator("overrides")
     @classmethod
@@ -340,7 +335,7 @@ class Config(Strict):
                 ("mix", "mix", MIXES),
             ):
                 for value in getattr(override, field) or ():
-                    _known(value, kind, known)
+                    one_of(value, kind, known)
         return values
 
 
@@ -350,16 +345,3 @@ def _datasets(info: ValidationInfo) -> dict[str, Any]:
 
 def _sources(info: ValidationInfo) -> dict[str, Any]:
     return {**SOURCES, **info.data.get("own_sources", {})}
-
-
-def _new(values: dict[str, Any], kind: str, known: Mapping[str, Any]) -> dict[str, Any]:
-    for name in values:
-        if name in known:
-            raise ValueError(f"{name!r} is a {kind} of the catalog; choose another name")
-    return values
-
-
-def _known(value: str, kind: str, known: Any) -> str:
-    if value not in known:
-        raise ValueError(f"there is no {kind} {value!r}; known: {', '.join(known)}")
-    return value

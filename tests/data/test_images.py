@@ -251,7 +251,7 @@ def test_a_mask_is_read_as_palette_indices():
     image.putpalette(list(np.random.default_rng(0).integers(0, 256, 768)))
     np.testing.assert_array_equal(decode_mask(saved(image, "PNG")), ids)
     np.testing.assert_array_equal(decode_mask(saved(Image.fromarray(ids), "PNG")), ids)
-    with pytest.raises(GtaError, match="m.png: a mask of class ids has a palette or is grey"):
+    with pytest.raises(GtaError, match=r"m\.png: a mask of class ids has a palette or is grey"):
         decode_mask(saved(image.convert("RGB"), "PNG"), "m.png")
 
 

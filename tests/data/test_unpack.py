@@ -115,6 +115,15 @@ def test_told_by_content_and_plain_files_copied(tmp_path, target):
     }
 
 
+def test_a_copy_may_get_another_name(tmp_path, target):
+    """People have it as ``labels (1).mat``; the reader wants ``labels.mat``."""
+    labels = tmp_path / "labels (1).mat"
+    labels.write_bytes(b"MATLAB 5.0 MAT-file")
+    packed = write(tmp_path / "birds (1).tgz")
+    unpack([packed, labels], target, names=["birds.tgz", "labels.mat"])
+    assert below(target) == {**PLAIN, "labels.mat": b"MATLAB 5.0 MAT-file"}
+
+
 def test_what_is_unpacked_stays(tmp_path, target):
     path = write(tmp_path / "birds.tgz")
     unpack([path], target)

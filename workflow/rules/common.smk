@@ -20,10 +20,13 @@ shell.prefix(f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}
 CONFIG = study.folder / "config.yaml"
 METRICS = study.folder / "metrics.parquet"
 LOGS = study.folder / "logs"
-DATASETS = study.config.datasets
+# The data set whose masks table 4 and figure 3 take, where it is not each data set itself.
+MASKS = study.config.segmentation.dataset
+DATASETS = list(dict.fromkeys([*study.config.datasets, *([MASKS] if MASKS else [])]))
 # Whose archives are fetched, or checked where they were placed by hand.
 FETCHED = [dataset for dataset in DATASETS if study.dataset_info(dataset).forms]
-STORES = [study.store(dataset) / "store.json" for dataset in DATASETS]
+STORES = [study.store(dataset) / "store.json" for dataset in study.config.datasets]
+MASK_STORES = [study.store(MASKS) / "store.json"] if MASKS else STORES
 
 
 def one_of(names):
@@ -36,6 +39,12 @@ def archives_of(wildcards):
     if wildcards.dataset not in FETCHED:
         return []
     return study.store_root / "archives" / f"{wildcards.dataset}.json"
+
+
+def file_of(wildcards):
+    """The file of a source of the config's own, where it names one by its path."""
+    own = study.config.own_sources.get(wildcards.source)
+    return own.file if own and own.file and "/" in own.file else []
 
 
 def stores_of(wildcards):
@@ -67,6 +76,17 @@ def table_inputs(wildcards):
 
 def figure_inputs(wildcards):
     """Every figure chooses lambdas by the metrics; some draw images of a data set too."""
-    if study.figures[wildcards.figure].kind == "lambda":
+    kind = study.figures[wildcards.figure].kind
+    if kind == "lambda":
         return [METRICS]
-    return [METRICS, study.weights(study.config.sources["main"]), *STORES]
+    stores = MASK_STORES if kind == "masks" else STORES
+    return [METRICS, study.weights(study.config.sources["main"]), *stores]
+
+
+def figure_settings(wildcards):
+    """What decides a figure besides its inputs; a change draws it again."""
+    spec = study.figures[wildcards.figure]
+    settings = [study.config.figure_settings.of(wildcards.figure)]
+    if spec.kind == "masks":
+        settings.append(study.config.segmentation)
+    return [section.model_dump(mode="json") for section in (spec, *settings)]

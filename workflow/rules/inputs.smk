@@ -40,6 +40,8 @@ rule data:
 
 
 rule source:
+    input:
+        file_of,
     output:
         study.store_root / "sources" / "{source}-{key}.safetensors",
     log:

@@ -9,8 +9,8 @@ from pathlib import Path
 from gta.errors import GtaError
 
 # How far below the given folder a data set's own root is looked for: copies are often nested,
-# once by the archive's name and once by the tool that unpacked it.
-DEPTH = 3
+# once by the archive's name and once by the tool that unpacked it, and some roots lie two deep.
+DEPTH = 4
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ def read_mat(path: Path, variable: str) -> list[Any]:
     from scipy.io import loadmat  # slow to import, and most data sets do without
 
     try:
-        content = loadmat(path, variable_names=[variable], simplify_cells=True)
+        data = path.read_bytes()
     except OSError as error:
         raise GtaError(f"{path}: cannot be read ({error.strerror or error})") from None
+    try:
+        content = loadmat(io.BytesIO(data), variable_names=[variable], simplify_cells=True)
     except Exception as error:  # the parser's errors of damaged bytes have no common class
         said = " ".join(str(error).split()) or type(error).__name__
         raise GtaError(f"{path}: damaged .mat file ({said})") from None

@@ -1,0 +1,39 @@
+"""What a config's sections share: strictness, the form of names, what is said of wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+
+
+class Strict(BaseModel):
+    """Base of every section: unknown keys and loose types (``"15"`` for 15) are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def distinct(values: list[Any]) -> list[Any]:
+    """The values, if each is named once; else a ValueError."""
+    if len(set(values)) != len(values):
+        raise ValueError("a value is named twice")
+    return values
+
+
+def new_names(values: dict[str, Any], kind: str, known: Container[str]) -> dict[str, Any]:
+    """The values, if the catalog has none of their names; else a ValueError."""
+    for name in values:
+        if name in known:
+            raise ValueError(f"{name!r} is a {kind} of the catalog; choose another name")
+    return values
+
+
+def one_of(value: str, kind: str, known: Iterable[str]) -> str:
+    """The value, if it is a known one; else a ValueError that names those."""
+    there = list(known)
+    if value not in there:
+        raise ValueError(f"there is no {kind} {value!r}; known: {', '.join(there)}")
+    return value
