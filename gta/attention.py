@@ -75,6 +75,12 @@ def overlay(image: Pixels, attention: NDArray[np.float32]) -> Pixels:
     return np.rint(mixed).astype(np.uint8)
 
 
+def uncropped(recipe: Recipe, size: int) -> Recipe:
+    """The recipe for test images that are squares of ``size`` pixels already."""
+    as_they_are = recipe.evaluation.model_copy(update={"resize": None})
+    return recipe.model_copy(update={"image_size": size, "evaluation": as_they_are})
+
+
 def overlay_images(
     model: VisionTransformer,
     recipe: Recipe,
@@ -99,8 +105,7 @@ def overlay_images(
     Raises:
         GtaError: as ``cls_maps``.
     """
-    as_they_are = recipe.evaluation.model_copy(update={"resize": None})
-    evaluator = Evaluator(recipe.model_copy(update={"evaluation": as_they_are}))
+    evaluator = Evaluator(uncropped(recipe, recipe.image_size))
     side = (recipe.image_size, recipe.image_size)
     laid = []
     for image in images:

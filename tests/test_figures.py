@@ -21,14 +21,18 @@ from gta.attention import cls_maps, overlay, upsample
 from gta.data import store as stores
 from gta.data.augment import Evaluator
 from gta.errors import GtaError
+from gta.figures.images import positions_of
 from gta.figures.lambda_curves import draw_over_lambda
-from gta.figures.models import best_head, map_rows, mask_rows, models_of, positions_of
+from gta.figures.models import map_rows, mask_note, mask_rows, models_of
 from gta.figures.panels import Row, Shown, draw_maps, draw_masks, draw_nothing
 from gta.figures.style import MARKERS, colours, save
 from gta.models.sources import load_source
+from gta.models.taps import TapRequest, read_source
 from gta.models.vit import create
+from gta.segmentation import jaccard, view_of
 from gta.study import Run, Study
 from tests.frames import metrics_frame
+from tests.samples import voc_like_store
 
 RATES, LAMBDAS = (15.0, 100.0), (0.1, 1.0, 10.0)
 
@@ -199,14 +203,18 @@ def test_both_files_are_written_and_equal_figures_give_equal_files(workdir: Path
     assert pixels.shape[1] > 1000
 
 
-def test_best_head() -> None:
-    heads = torch.zeros(3, 4, 4, dtype=torch.bool)
-    heads[0, 0] = True
-    heads[1, 1:3, 1:3] = True
-    heads[2] = True
-    best, iou = best_head(heads, square())
-    assert (best == square()).all()
-    assert iou == 1.0
+def test_rows_are_as_high_as_their_images_and_bear_their_names() -> None:
+    high, wide = np.zeros((24, 12, 3), np.uint8), np.zeros((12, 24, 3), np.uint8)
+    rows = [
+        Row(image, [Shown(np.zeros(image.shape[:2], bool))], "Near", name=name)
+        for image, name in ((high, "2007_000033"), (wide, "001.Albatross/Albatross_0046_18.jpg"))
+    ]
+    figure = draw_masks(rows, ["GTA"], "Images of VOC 2012")
+    grid = np.array(figure.axes).reshape(2, 2)
+    assert grid[0, 0].get_gridspec().get_height_ratios() == [2, 0.5]
+    names = [panel.get_xlabel() for panel in grid[:, 0]]
+    assert names == ["2007_000033", "…oss/Albatross_0046_18.jpg"]
+    assert figure.get_supxlabel() == "Images of VOC 2012"
 
 
 # From a study's files
@@ -224,7 +232,8 @@ def accuracy(run: Run) -> float:
 @pytest.fixture
 def drawable(tiny_config: dict[str, Any], workdir: Path) -> Study:
     """Stores of two data sets, one with masks, and the weights that figures 1 and 3 need."""
-    names = {"figures": ["figure1", "figure3", "figure4"], "figure_settings": {"images": 3}}
+    figures = ["figure1", "figureB1", "figure3", "figure4"]
+    names = {"figures": figures, "figure_settings": {"images": 3}}
     study = Study(tiny_config | names)
     rng = np.random.default_rng(0)
     for dataset in study.config.datasets:
@@ -266,14 +275,133 @@ def test_models_stand_at_the_lambda_that_accuracy_chose(drawable: Study) -> None
 
 def test_images_are_shared_out_over_data_sets(drawable: Study) -> None:
     opened = {name: stores.Store(drawable.store(name)) for name in drawable.config.datasets}
-    chosen = dict(positions_of(drawable, opened))
+    chosen = positions_of(drawable, "figure1", opened)
     assert {name: len(positions) for name, positions in chosen.items()} == {
         "mini_near": 2,
         "mini_far": 1,
     }
     assert all((opened[name].splits[p] == "test").all() for name, p in chosen.items())
-    again = dict(positions_of(drawable, opened))
+    again = positions_of(drawable, "figure1", opened)
     assert all((chosen[name] == again[name]).all() for name in chosen)
+
+
+def with_pictures(study: Study, **settings: Any) -> Study:
+    return Study({**study.content, "figure_settings": settings})
+
+
+def test_images_are_chosen_by_name_for_all_figures_or_for_one(drawable: Study) -> None:
+    opened = {name: stores.Store(drawable.store(name)) for name in drawable.config.datasets}
+    chosen = {"mini_near": ["7", "3"]}
+    study = with_pictures(drawable, images=3, chosen=chosen, each={"figure3": {"chosen": None}})
+    drawn = positions_of(drawable, "figure1", opened)
+    found = positions_of(study, "figure1", opened)
+    assert found["mini_near"].tolist() == [7, 3]
+    assert found["mini_far"].tolist() == drawn["mini_far"].tolist()
+    others = positions_of(study, "figure3", opened)
+    assert {name: list(images) for name, images in others.items()} == {
+        name: list(images) for name, images in drawn.items()
+    }
+
+
+def test_a_figure_may_have_a_number_and_a_seed_of_its_own(drawable: Study) -> None:
+    opened = {name: stores.Store(drawable.store(name)) for name in drawable.config.datasets}
+    study = with_pictures(drawable, images=2, seed=3, each={"figureB1": {"images": 8}})
+    assert [len(images) for images in positions_of(study, "figureB1", opened).values()] == [4, 4]
+    alone = with_pictures(drawable, images=8, seed=3)
+    for dataset, images in positions_of(study, "figureB1", opened).items():
+        assert images.tolist() == positions_of(alone, "figure1", opened)[dataset].tolist()
+    other = positions_of(with_pictures(drawable, images=8, seed=4), "figure1", opened)
+    assert other["mini_near"].tolist() != images.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("0", "it has no test image named '0'; its names are like a/1, b/1, b/2"),  # trains
+        ("1", "it has 2 test images named '1'"),
+        ("a", "no test image named 'a'"),
+    ],
+)
+def test_a_chosen_image_that_is_not_there(drawable: Study, name: str, said: str) -> None:
+    pixels = np.zeros((48, 48, 3), np.uint8)
+    names = [("0", "train"), ("a/1", "test"), ("b/1", "test"), ("b/2", "test")]
+    items = [stores.Item(named, 0, split, pixels) for named, split in names]
+    store = stores.write(drawable.store("mini_near"), "mini_near", ["a"], items)
+    study = with_pictures(drawable, chosen={"mini_near": ["2"]})
+    assert positions_of(study, "figure1", {"mini_near": store})["mini_near"].tolist() == [3]
+    study = with_pictures(drawable, chosen={"mini_near": [name]})
+    with pytest.raises(GtaError, match="figure_settings: chosen: mini_near: ") as error:
+        positions_of(study, "figure1", {"mini_near": store})
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"chosen": {"flowers": ["1"]}}, "there is no data set 'flowers'"),
+        ({"each": {"figure9": {"images": 1}}}, "there is no figure 'figure9'"),
+        ({"each": {"figure1": {"each": {}}}}, "each.figure1.each: unknown key"),
+        ({"chosen": {"mini_near": []}}, "chosen.mini_near: "),
+    ],
+)
+def test_bad_settings_of_figures_are_one_line(
+    drawable: Study, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(GtaError) as error:
+        with_pictures(drawable, **settings)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def on_voc(drawable: Study) -> Study:
+    """The same models, figure 3 on images with masks of classes."""
+    small = {"small": {"mass": 0.7, "size": 64, "ignore_void": True}}
+    settings = {"dataset": "voc12", "own_protocols": small, "protocols": ["small", "sar"]}
+    study = Study({**drawable.content, "segmentation": settings})
+    voc_like_store(study.store("voc12"), [(60, 80), (80, 60), (64, 64), (50, 90), (70, 70)])
+    return study
+
+
+def test_masks_on_another_data_set(on_voc: Study) -> None:
+    titles, rows = mask_rows(on_voc, "figure3", metrics_frame(on_voc, accuracy, accuracy))
+    assert titles == TITLES
+    assert [row.title for row in rows] == ["Mini near", "Mini near", "Mini far"]
+    store = stores.Store(on_voc.store("voc12"))
+    positions = [store.names.index(row.name) for row in rows]
+    assert len(set(positions)) == 3  # each row another image
+    (protocol, _) = on_voc.config.segmentation.measured
+    run = Run("mini_far", 15.0, "tiny_ibot", "finetune", "none", 0.0, 0)
+    vit = load_source(on_voc.path("models", run), "vit_mini_patch8", 64)
+    recipe = on_voc.config.recipe
+    view = view_of(store, np.array(positions[2:]), recipe, 64, (8, 8))
+    ((images, objects),) = view.batches(recipe, 1, torch.device("cpu"))
+    heads = read_source(vit, images, TapRequest(cls_logits=(-1,))).cls_logits
+    assert heads is not None
+    index = jaccard(heads[0], objects.joined, protocol).item()
+    assert rows[2].shown[1].label == f"IoU {index:.2f}"
+    for position, row in zip(positions, rows, strict=True):
+        assert (row.image == store.image(position)).all()
+        assert row.mask is not None
+        assert (row.mask == store.mask(position)).all()
+        for shown in row.shown:
+            assert shown.values is not None
+            assert shown.values.shape == row.mask.shape
+    note = mask_note(on_voc)
+    for said in ("70 %", "64 x 64", "VOC 2012", "void pixels left out"):
+        assert said in note
+
+
+def test_chosen_images_of_another_data_set_are_dealt_to_the_models(on_voc: Study) -> None:
+    metrics = metrics_frame(on_voc, accuracy, accuracy)
+    for names, dealt in (
+        (["2007_000004"], ["2007_000004"] * 2),
+        (["2007_000002", "2007_000000"], ["2007_000002", "2007_000000"]),
+    ):
+        study = with_pictures(on_voc, chosen={"voc12": names})
+        _, rows = mask_rows(study, "figure3", metrics)
+        assert [row.name for row in rows] == dealt
+        assert [row.title for row in rows] == ["Mini near", "Mini far"]
 
 
 def test_maps_are_those_of_the_weights(drawable: Study) -> None:
@@ -295,6 +423,7 @@ def test_masks_come_with_their_index(drawable: Study) -> None:
     metrics = metrics_frame(drawable, accuracy, accuracy)
     _, rows = mask_rows(drawable, "figure3", metrics)
     assert [row.title for row in rows] == ["Mini near"] * 3  # the other has no masks
+    assert "60 %" in mask_note(drawable)
     for row in rows:
         assert row.mask is not None
         for shown in row.shown:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -17,6 +18,8 @@ from gta import segmentation
 from gta.data import store as stores
 from gta.data.augment import Evaluator
 from gta.errors import GtaError
+from gta.models.sources import load_source
+from gta.models.taps import TapRequest, read_source
 from gta.models.vit import create
 from gta.segmentation import (
     PROTOCOLS,
@@ -26,9 +29,13 @@ from gta.segmentation import (
     kept_patches,
     matched_jaccard,
     measure,
+    objects_of,
     patch_coverage,
+    view_of,
 )
 from gta.study import RUN_FIELDS, Study
+from tests.frames import metrics_frame
+from tests.samples import voc_like_store
 
 IMAGES, HEADS, SIDE, PATCH = 5, 3, 4, 6
 PIXELS = SIDE * PATCH
@@ -179,6 +186,41 @@ def test_attention_mass() -> None:
         assert found[image].item() == pytest.approx(total, abs=1e-6)
 
 
+def test_presets_are_those_of_the_public_code() -> None:
+    known = {name: (p.mass, p.size, p.heads, p.ignore_void) for name, p in PROTOCOLS.items()}
+    assert known == {
+        "sar": (0.6, 480, "best", False),
+        "ipvit": (0.9, 512, "best", False),
+        "sar_without_void": (0.6, 480, "best", True),
+        "ipvit_without_void": (0.9, 512, "best", True),
+    }
+    assert [protocol.name for protocol in PROTOCOLS.values()] == list(PROTOCOLS)
+
+
+def test_objects_are_the_shares_of_patches() -> None:
+    labels = blobs(5, [3, 255, 7])
+    labels[1] = 0
+    found = objects_of(labels, (SIDE, SIDE), [7, 3, 9])
+    assert found.classes.shape == (IMAGES, 3, SIDE * SIDE)
+    for image, patch in np.ndindex(IMAGES, SIDE * SIDE):
+        y, x = divmod(patch, SIDE)
+        part = labels[image, y * PATCH : (y + 1) * PATCH, x * PATCH : (x + 1) * PATCH]
+        shares = [(part == label).float().mean().item() for label in (7, 3, 9, 255)]
+        assert found.classes[image, :, patch].tolist() == pytest.approx(shares[:3])
+        assert found.void[image, patch].item() == pytest.approx(shares[3])
+        assert found.foreground[image, patch].item() == pytest.approx(shares[0] + shares[1])
+    assert found.joined.classes.shape == (IMAGES, 1, SIDE * SIDE)
+    # the same as from the maps themselves, whatever other classes there are
+    rows = logits(5)
+    for protocol in PROTOCOLS.values():
+        for index in (jaccard, matched_jaccard):
+            torch.testing.assert_close(
+                index(rows, found, protocol), index(rows, labels, protocol), equal_nan=True
+            )
+    joined = (labels == 3) | (labels == 7)
+    torch.testing.assert_close(attention_mass(rows, found), attention_mass(rows, joined))
+
+
 def test_a_grid_that_is_not_square() -> None:
     labels = torch.zeros(1, 4, 6, dtype=torch.bool)
     labels[0, :2, :3] = True
@@ -237,10 +279,11 @@ def test_measure_takes_means_over_images_and_batches() -> None:
     batches = [(images[:3], masks[:3]), (images[3:], masks[3:])]
     found = measure(model, batches, list(PROTOCOLS.values()))
     shown = [0, 1, 3]
-    assert [row["protocol"] for row in found] == ["sar", "ipvit"]
+    assert [row["protocol"] for row in found] == list(PROTOCOLS)
     for row in found:
         protocol = PROTOCOLS[row["protocol"]]
         assert row["n_images"] == 3
+        assert row["size"] == 48
         for name, expected in (
             ("jaccard", jaccard(rows, masks, protocol)),
             ("matched_jaccard", matched_jaccard(rows, masks, protocol)),
@@ -283,7 +326,7 @@ def test_segment_measures_the_source_and_each_run_with_weights(masked_study: Stu
     evaluator = Evaluator(masked_study.recipe(done[0]))
     masks = torch.stack([evaluator.mask(store.mask(i)) for i in test])
     batch = [(evaluator(store.images(test)), masks)]
-    expected = measure(small_vit(1, classes=2), batch, list(PROTOCOLS.values()))
+    expected = measure(small_vit(1, classes=2), batch, [PROTOCOLS["sar"], PROTOCOLS["ipvit"]])
     for row, wanted in zip(rows[2:4], expected, strict=True):
         assert {name: row[name] for name in wanted} == pytest.approx(wanted)
 
@@ -303,3 +346,176 @@ def test_a_data_set_without_masks_gives_no_rows(tiny_config: dict[str, Any], wor
     table = segmentation.segment(study)
     assert table.num_rows == 0
     assert table.schema == segmentation.SEGMENTATION
+
+
+def test_what_was_measured_is_not_measured_again(
+    masked_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[Path] = []
+    load = segmentation.models.load_source
+
+    def counting(path: Path, architecture: str, size: int) -> Any:
+        counted.append(path)
+        return load(path, architecture, size)
+
+    monkeypatch.setattr(segmentation.models, "load_source", counting)
+    table = segmentation.segment(masked_study)
+    assert len(counted) == len(masked_study.runs)  # the source, and all runs but one
+    counted.clear()
+    assert segmentation.segment(masked_study).equals(table)
+    assert not counted
+    # other weights, or a damaged file, are
+    first, second = (masked_study.path("models", run) for run in masked_study.runs[:2])
+    save_file(small_vit(9, classes=2).state_dict(), first)
+    masked_study.path("segmentation", masked_study.runs[1]).write_bytes(b"PAR1")
+    again = segmentation.segment(masked_study)
+    assert counted == [first, second]
+    assert again["jaccard"][2] != table["jaccard"][2]
+    assert again["jaccard"][4:].equals(table["jaccard"][4:])
+    # so are all under other settings
+    counted.clear()
+    others = {"segmentation": {"protocols": ["ipvit"]}}
+    segmentation.segment(Study({**masked_study.content, **others}))
+    assert len(counted) == len(masked_study.runs)
+
+
+# Masks of another data set
+
+SIZES = [(60, 80), (80, 60), (70, 70), (50, 90)]
+SMALL = {
+    "small": {"mass": 0.6, "size": 64},
+    "larger": {"mass": 0.9, "size": 96, "ignore_void": True},
+    "mean": {"mass": 0.6, "heads": "mean"},
+}
+
+
+@pytest.fixture
+def voc_study(tiny_config: dict[str, Any], workdir: Path) -> Study:
+    """Two data sets, whose models are held against masks of classes; the training data lack."""
+    settings = {"dataset": "voc12", "own_protocols": SMALL, "protocols": list(SMALL)}
+    tiny_config |= {"seeds": [0], "tables": ["table4"], "segmentation": settings}
+    tiny_config["methods"]["gta"]["grid"] = [1, 10]
+    study = Study(tiny_config)
+    voc_like_store(study.store("voc12"), SIZES)
+    source = study.weights("tiny_ibot")
+    source.parent.mkdir(parents=True)
+    save_file(small_vit(0).state_dict(), source)
+    for seed, run in enumerate(study.runs, start=1):
+        weights = study.path("models", run)
+        weights.parent.mkdir(parents=True)
+        save_file(small_vit(seed, classes=2).state_dict(), weights)
+    return study
+
+
+def squares(store: stores.Store, size: int) -> tuple[list[NDArray[np.uint8]], Tensor]:
+    """Whole images and class maps as squares, as Pillow resizes them."""
+    images, maps = [], []
+    for position in range(len(store)):
+        image = Image.fromarray(store.image(position))
+        mask = Image.fromarray(store.class_mask(position))
+        images.append(np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)))
+        maps.append(torch.from_numpy(np.array(mask.resize((size, size), Image.Resampling.NEAREST))))
+    return images, torch.stack(maps)
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_a_view_is_the_whole_image_as_a_square(voc_study: Study, size: int) -> None:
+    store = stores.Store(voc_study.store("voc12"))
+    recipe, grid = voc_study.config.recipe, (size // 8, size // 8)
+    view = view_of(store, store.indices("test"), recipe, size, grid)
+    images, maps = squares(store, size)
+    assert (view.pixels == np.stack(images)).all()
+    expected = objects_of(maps, grid, range(1, 21))
+    assert view.objects.classes.equal(expected.classes)
+    assert view.objects.void.equal(expected.void)
+    batches = list(view.batches(recipe, 3, torch.device("cpu")))
+    assert [len(batch[0]) for batch in batches] == [len(batch[1].void) for batch in batches]
+    mean, std = torch.tensor(recipe.mean), torch.tensor(recipe.std)
+    first = (torch.from_numpy(images[0].copy()).double() / 255 - mean) / std
+    torch.testing.assert_close(batches[0][0][0].permute(1, 2, 0), first.float())
+
+
+def test_models_are_held_against_masks_of_another_data_set(voc_study: Study) -> None:
+    rows = segmentation.segment(voc_study).to_pylist()
+    # the source once, though there are two data sets; each run; three protocols each
+    assert len(rows) == 3 * (1 + len(voc_study.runs))
+    assert {row["evaluated_on"] for row in rows} == {"voc12"}
+    assert [row["protocol"] for row in rows[:3]] == list(SMALL)
+    assert [row["size"] for row in rows[:3]] == [64, 96, 48]
+    store = stores.Store(voc_study.store("voc12"))
+    last = rows[-3:]
+    for row, protocol in zip(last, voc_study.config.segmentation.measured, strict=True):
+        size = protocol.size or 48
+        images, maps = squares(store, size)
+        weights = voc_study.path("models", voc_study.runs[-1])
+        model = load_source(weights, "vit_mini_patch8", size)
+        recipe = voc_study.config.recipe.model_copy(update={"image_size": size})
+        readings = read_source(model, Evaluator(recipe)(images), TapRequest(cls_logits=(-1,)))
+        assert readings.cls_logits is not None
+        heads = readings.cls_logits[0]
+        assert row["jaccard"] == pytest.approx(jaccard(heads, maps, protocol).mean().item())
+        matched = matched_jaccard(heads, maps, protocol).mean().item()
+        assert row["matched_jaccard"] == pytest.approx(matched)
+        shown = attention_mass(heads, (maps != 0) & (maps != 255)).mean().item()
+        assert row["attention_mass"] == pytest.approx(shown)
+        assert (row["mass"], row["heads"]) == (protocol.mass, protocol.heads)
+        assert row["ignore_void"] == protocol.ignore_void
+        assert row["n_images"] == len(SIZES)
+
+
+def test_only_the_chosen_lambdas_are_measured(voc_study: Study) -> None:
+    settings = {**voc_study.content["segmentation"], "lambdas": "chosen"}
+    study = Study({**voc_study.content, "segmentation": settings})
+    with pytest.raises(GtaError, match=r"metrics.parquet: missing"):
+        segmentation.segment(study)
+    # near: 1 by test accuracy, 10 by held-out accuracy; far: 10 by both
+    frame = metrics_frame(
+        study,
+        lambda run: 50 - run.lam if run.dataset == "mini_near" else 50 + run.lam,
+        lambda run: 50 + run.lam,
+    )
+    frame.to_parquet(study.folder / "metrics.parquet")
+    rows = segmentation.segment(study).to_pylist()
+    found = {(r["dataset"], r["lam"]) for r in rows if r["method"] == "gta"}
+    assert found == {("mini_near", 1), ("mini_near", 10), ("mini_far", 10)}
+    tuned = [row for row in rows if row["method"] == "finetune"]
+    assert len(tuned) == 3 * sum(run.method == "finetune" for run in study.runs)
+    assert sum(row["method"] is None for row in rows) == 3
+
+
+def test_a_size_that_the_patches_do_not_divide_is_refused(voc_study: Study) -> None:
+    settings = {"dataset": "voc12", "own_protocols": {"odd": {"mass": 0.5, "size": 60}}}
+    study = Study({**voc_study.content, "segmentation": {**settings, "protocols": ["odd"]}})
+    with pytest.raises(GtaError, match="protocols odd: image_size 60 is no multiple"):
+        segmentation.segment(study)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"dataset": "cub"}, "segmentation.dataset: there is no data set with masks 'cub'"),
+        ({"protocols": ["dino"]}, "segmentation.protocols: there is no protocol 'dino'"),
+        ({"protocols": ["sar", "sar"]}, "segmentation.protocols: a value is named twice"),
+        ({"protocols": []}, "segmentation.protocols: "),
+        ({"own_protocols": {"sar": {"mass": 0.5}}}, "own_protocols: 'sar' is a protocol of the"),
+        ({"own_protocols": {"a": {"mass": 60}}}, "own_protocols.a.mass: 60 should be less"),
+        ({"own_protocols": {"a": {}}}, "own_protocols.a.mass: missing"),
+        ({"lambdas": "best"}, "segmentation.lambdas: "),
+        ({"masks": "voc12"}, "segmentation.masks: unknown key"),
+    ],
+)
+def test_bad_settings_are_one_line(
+    tiny_config: dict[str, Any], settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(GtaError) as error:
+        Study({**tiny_config, "segmentation": settings})
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_settings_of_masks_change_no_digest(tiny_study: Study) -> None:
+    masks = {"dataset": "voc12", "protocols": ["ipvit"], "lambdas": "chosen"}
+    study = Study({**tiny_study.content, "segmentation": masks})
+    assert [study.digest(run) for run in study.runs] == [
+        tiny_study.digest(run) for run in tiny_study.runs
+    ]

@@ -32,14 +32,16 @@ def make(study: Study, name: str, metrics: pd.DataFrame) -> Figure:
     if kind == "lambda":
         return draw_over_lambda(*lambda_points(study, name, metrics))
     # torch and timm take seconds to import, and figure 4 needs neither
-    from gta.figures.models import map_rows, mask_rows
+    from gta.figures.models import map_rows, mask_note, mask_rows
     from gta.figures.panels import draw_maps, draw_masks, draw_nothing
 
     if kind == "maps":
         titles, rows = map_rows(study, name, metrics)
         return draw_maps(rows, titles)
     titles, rows = mask_rows(study, name, metrics)
-    return draw_masks(rows, titles) if rows else draw_nothing("No data set here has object masks.")
+    if not rows:
+        return draw_nothing("No data set here has object masks.")
+    return draw_masks(rows, titles, mask_note(study))
 
 
 def write(study: Study, name: str, figure: Figure) -> list[Path]:

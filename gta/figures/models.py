@@ -1,8 +1,7 @@
-"""What figures 1 and 3 show: the images, and what each model of the study attends to."""
+"""What figures 1, B1 and 3 show: what each model of the study attends to on their images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,19 +9,19 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
 from gta.attention import cls_maps, upsample
-from gta.catalog import METHODS
+from gta.catalog import METHODS, Protocol
 from gta.data.augment import Evaluator
 from gta.data.store import Store
+from gta.figures.images import positions_of
 from gta.figures.panels import Row, Shown
 from gta.models.sources import load_source
 from gta.models.taps import TapRequest, read_source
-from gta.segmentation import PROTOCOLS, kept_patches
+from gta.segmentation import grid_of, kept_patches, overlap, square, view_of
 from gta.study import Recipe, Run, Study
 from gta.tables import select
-
-PROTOCOL = PROTOCOLS["sar"]
 
 
 @dataclass(frozen=True)
@@ -68,92 +67,116 @@ def models_of(study: Study, name: str, metrics: pd.DataFrame, dataset: str) -> l
     return models
 
 
-def positions_of(study: Study, stores: dict[str, Store]) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Test images for each data set, drawn by the config's seed and shared out evenly."""
-    settings = study.config.figure_settings
-    shares = np.array_split(np.arange(settings.images), len(stores))
-    for (dataset, store), share in zip(stores.items(), shares, strict=True):
-        test = store.indices("test")
-        generator = np.random.default_rng(settings.seed)
-        count = min(max(1, len(share)), len(test))
-        yield dataset, np.sort(generator.choice(test, count, replace=False))
-
-
 def map_rows(study: Study, name: str, metrics: pd.DataFrame) -> tuple[list[str], list[Row]]:
     """Titles of the models and rows for ``draw_maps``."""
-    return _rows(study, name, metrics, with_masks=False)
+    stores = {dataset: Store(study.store(dataset)) for dataset in _datasets(study, name)}
+    titles: list[str] = []
+    rows: list[Row] = []
+    for dataset, positions in positions_of(study, name, stores).items():
+        store = stores[dataset]
+        models = models_of(study, name, metrics, dataset)
+        titles = [model.title for model in models]
+        columns = [_maps(model, store, positions) for model in models]
+        view = Evaluator(models[0].recipe)
+        title = study.dataset_info(dataset).title
+        for position, *shown in zip(positions, *columns, strict=True):
+            image = view.pixels(store.image(position)).numpy()
+            rows.append(Row(image, shown, title, name=store.names[position]))
+    return titles, rows
 
 
 def mask_rows(study: Study, name: str, metrics: pd.DataFrame) -> tuple[list[str], list[Row]]:
     """Titles of the models and rows for ``draw_masks``; none where no data set has masks."""
-    return _rows(study, name, metrics, with_masks=True)
-
-
-def _rows(
-    study: Study, name: str, metrics: pd.DataFrame, with_masks: bool
-) -> tuple[list[str], list[Row]]:
-    datasets = [
-        d for d in study.config.datasets if any(r.dataset == d for r in study.runs_of(name))
-    ]
-    stores = {dataset: Store(study.store(dataset)) for dataset in datasets}
-    if with_masks:
-        stores = {dataset: store for dataset, store in stores.items() if store.has_masks}
-    if not stores:
-        return [], []
+    settings = study.config.segmentation
+    protocol = settings.measured[0]
+    datasets = _datasets(study, name)
+    stores = {dataset: Store(study.store(settings.dataset or dataset)) for dataset in datasets}
+    stores = {dataset: store for dataset, store in stores.items() if store.has_masks}
     titles: list[str] = []
     rows: list[Row] = []
-    for dataset, positions in positions_of(study, stores):
+    if not stores:
+        return titles, rows
+    for dataset, positions in positions_of(study, name, stores, settings.dataset).items():
         store = stores[dataset]
         models = models_of(study, name, metrics, dataset)
         titles = [model.title for model in models]
-        view = Evaluator(models[0].recipe)
-        images = [view.pixels(store.image(position)).numpy() for position in positions]
-        masks = [view.mask(store.mask(p)).numpy() for p in positions] if with_masks else None
-        columns = [_shown(model, store, positions, masks) for model in models]
-        for at, image in enumerate(images):
-            shown = [column[at] for column in columns]
-            mask = masks[at] if masks else None
-            rows.append(Row(image, shown, study.dataset_info(dataset).title, mask))
+        pictures = [
+            _picture(store, position, models[0].recipe, settings.dataset is not None)
+            for position in positions.tolist()
+        ]
+        size = square(study, models[0].recipe, protocol)
+        columns = [_masks(model, store, positions, protocol, size, pictures) for model in models]
+        title = study.dataset_info(dataset).title
+        for position, (image, mask), *shown in zip(positions, pictures, *columns, strict=True):
+            rows.append(Row(image, shown, title, mask, store.names[position]))
     return titles, rows
 
 
-def _shown(
+def mask_note(study: Study) -> str:
+    """What the masks of figure 3 are, in one line."""
+    settings = study.config.segmentation
+    protocol = settings.measured[0]
+    note = f"Best head, patches that hold {100 * protocol.mass:g} % of its attention"
+    if protocol.ignore_void:
+        note += ", void pixels left out of the IoU"
+    if settings.dataset is None:
+        return note
+    size = f", at {protocol.size} x {protocol.size} pixels" if protocol.size else ""
+    images = study.dataset_info(settings.dataset).title
+    return f"{note}{size}. Images of {images}; the models are trained on what stands at the left."
+
+
+def _datasets(study: Study, name: str) -> list[str]:
+    trained = {run.dataset for run in study.runs_of(name)}
+    return [dataset for dataset in study.config.datasets if dataset in trained]
+
+
+def _maps(model: Model, store: Store, positions: NDArray[np.int64]) -> list[Shown]:
+    """The map that a model shows on each image."""
+    if model.weights is None or not model.weights.exists():
+        return [Shown(None)] * len(positions)
+    size = model.recipe.image_size
+    vit = load_source(model.weights, model.recipe.architecture, size)
+    images = Evaluator(model.recipe)(store.images(positions))
+    return [Shown(values, model.label) for values in upsample(cls_maps(vit, images), size, size)]
+
+
+Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]  # (h, w, 3) and the objects, (h, w)
+
+
+def _picture(store: Store, position: int, recipe: Recipe, entire: bool) -> Picture:
+    """An image and its objects: all of it as it is stored, or in the view of the tests."""
+    image, mask = store.image(position), store.mask(position)
+    if entire:
+        return image, mask
+    view = Evaluator(recipe)
+    return view.pixels(image).numpy(), view.mask(mask).numpy()
+
+
+def _masks(
     model: Model,
     store: Store,
     positions: NDArray[np.int64],
-    masks: list[NDArray[np.bool_]] | None,
+    protocol: Protocol,
+    size: int | None,
+    pictures: list[Picture],
 ) -> list[Shown]:
-    """What a model shows on each image: its map or, where masks are given, its best mask."""
+    """The mask of the head that agrees best with all objects of an image together."""
     if model.weights is None or not model.weights.exists():
         return [Shown(None)] * len(positions)
-    vit = load_source(model.weights, model.recipe.architecture, model.recipe.image_size)
-    images = Evaluator(model.recipe)(store.images(positions))
-    if masks is None:
-        size = model.recipe.image_size
-        return [
-            Shown(values, model.label) for values in upsample(cls_maps(vit, images), size, size)
-        ]
+    recipe = model.recipe
+    vit = load_source(model.weights, recipe.architecture, size or recipe.image_size)
+    grid = grid_of(vit)
+    view = view_of(store, positions, recipe, size, grid)
+    ((images, objects),) = view.batches(recipe, len(positions), torch.device("cpu"))
     logits = read_source(vit, images, TapRequest(cls_logits=(-1,))).cls_logits
     assert logits is not None
-    kept = kept_patches(logits[0], PROTOCOL.mass).unflatten(2, vit.patch_embed.grid_size)
+    kept = kept_patches(logits[0], protocol.mass)
+    best, heads = overlap(kept, objects.joined, protocol)[:, 0].max(dim=1)
     shown = []
-    for heads, mask in zip(kept, masks, strict=True):
-        best, iou = best_head(heads, mask)
+    for masks, head, iou, (image, _) in zip(kept, heads, best.tolist(), pictures, strict=True):
+        patches = masks[head].unflatten(0, grid)[None, None].float()
+        pixels = F.interpolate(patches, image.shape[:2], mode="nearest-exact")[0, 0] > 0
         label = f"IoU {iou:.2f}" + (f", {model.label}" if model.label else "")
-        shown.append(Shown(best, label))
+        shown.append(Shown(pixels.numpy(), label))
     return shown
-
-
-def best_head(heads: torch.Tensor, mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], float]:
-    """The head whose patches agree best with a mask, as pixels, and its Jaccard index.
-
-    Args:
-        heads: (H, rows, columns) bool.
-        mask: (h, w) bool; rows and columns divide it.
-    """
-    scale = np.array(mask.shape) // np.array(heads.shape[1:])
-    pixels = heads.numpy().repeat(scale[0], axis=1).repeat(scale[1], axis=2)
-    union = (pixels | mask).sum(axis=(1, 2))
-    scores = (pixels & mask).sum(axis=(1, 2)) / union
-    best = int(scores.argmax())
-    return pixels[best], float(scores[best])

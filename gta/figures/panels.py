@@ -17,6 +17,7 @@ Pixels = NDArray[np.uint8]
 SIZE = 1.15  # inches a panel
 LUMA = (0.299, 0.587, 0.114)  # BT.601
 PALE = 0.6  # contrast that is left under a map
+NAME = 26  # characters under an image
 DIMMED = 0.3  # brightness that is left outside a mask
 
 
@@ -42,12 +43,14 @@ class Row:
         shown: one for each model.
         title: text at its left.
         mask: (h, w) bool, the object; None where it is not drawn.
+        name: of the image, small text under it.
     """
 
     image: Pixels
     shown: Sequence[Shown]
     title: str = ""
     mask: NDArray[np.bool_] | None = None
+    name: str = ""
 
 
 def draw_maps(rows: Sequence[Row], models: Sequence[str]) -> Figure:
@@ -65,15 +68,24 @@ def draw_maps(rows: Sequence[Row], models: Sequence[str]) -> Figure:
     return _grid(rows, models, draw)
 
 
-def draw_masks(rows: Sequence[Row], models: Sequence[str]) -> Figure:
-    """Draw masks: what lies outside is dimmed, the object is outlined (figure 3)."""
+def draw_masks(rows: Sequence[Row], models: Sequence[str], note: str = "") -> Figure:
+    """Draw masks: what lies outside is dimmed, the object is outlined (figure 3).
+
+    Args:
+        rows: images and masks, each row of one size.
+        models: titles of the columns.
+        note: small text below all.
+    """
 
     def draw(panel: Axes, row: Row, values: NDArray[np.bool_]) -> None:
         brightness = np.where(values, 1.0, DIMMED)[..., None]
         panel.imshow((row.image * brightness).astype(np.uint8))
         _outline(panel, row.mask)
 
-    return _grid(rows, models, draw)
+    figure = _grid(rows, models, draw)
+    with look():
+        figure.supxlabel(note, fontsize=7)
+    return figure
 
 
 def draw_nothing(reason: str) -> Figure:
@@ -88,10 +100,12 @@ def _grid(
     rows: Sequence[Row], models: Sequence[str], draw: Callable[[Axes, Row, NDArray], None]
 ) -> Figure:
     across, down = len(models) + 1, len(rows)
+    heights = [row.image.shape[0] / row.image.shape[1] for row in rows]
     with look():
-        figure = Figure(figsize=(SIZE * across + 0.3, 1.12 * SIZE * down + 0.5))
+        figure = Figure(figsize=(SIZE * across + 0.3, SIZE * (sum(heights) + 0.12 * down) + 0.5))
         figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, hspace=0.0, wspace=0.0)
-        axes = figure.subplots(down, across, squeeze=False)
+        ratios = {"height_ratios": heights}
+        axes = figure.subplots(down, across, squeeze=False, gridspec_kw=ratios)
         for line, row in zip(axes, rows, strict=True):
             for panel in line:
                 panel.set(xticks=[], yticks=[])
@@ -100,6 +114,7 @@ def _grid(
             line[0].imshow(row.image)
             _outline(line[0], row.mask)
             line[0].set_ylabel(row.title)
+            line[0].set_xlabel(_shortened(row.name), fontsize=5, labelpad=1)
             for panel, shown in zip(line[1:], row.shown, strict=True):
                 if shown.values is None:
                     panel.imshow(np.full_like(row.image, 235))
@@ -110,6 +125,11 @@ def _grid(
         for panel, title in zip(axes[0], ["Image", *models], strict=True):
             panel.set_title(title, fontsize=9)
     return figure
+
+
+def _shortened(name: str) -> str:
+    """The end of a name, as long as an image is wide."""
+    return name if len(name) <= NAME else f"…{name[1 - NAME :]}"
 
 
 def _outline(panel: Axes, mask: NDArray[np.bool_] | None) -> None:

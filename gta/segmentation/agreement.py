@@ -1,56 +1,60 @@
 """Masks from [cls] attention, and how well they agree with the object masks.
 
-Shapes: B images, H heads, N patches of a last block; masks of h x w pixels at the model's image
-size. A mask of patches upsampled to pixels (nearest) has the same intersection with an object as
-the patches have with the object's coverage of them, so all areas are taken in patches and no
-mask is upsampled.
+Shapes: B images, H heads, K classes, N patches of a last block; masks of h x w pixels at the
+model's image size. A mask of patches upsampled to pixels (nearest) has the same intersection with
+an object as the patches have with the object's coverage of them, so all areas are taken in
+patches and no mask is upsampled.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gta.catalog import Protocol
 from gta.errors import GtaError
 
 BACKGROUND, VOID = 0, 255  # of class maps, as PASCAL VOC writes them
 
+Grid = tuple[int, int]  # rows and columns of the patches
+
 
 @dataclass(frozen=True)
-class Protocol:
-    """How a mask is made from attention and held against the objects.
+class Objects:
+    """How much of each patch the objects of some images cover.
 
     Attributes:
-        name: as tables show it.
-        mass: share of each head's attention that the mask keeps, in (0, 1].
-        heads: ``best`` takes each object's best head (an oracle), ``mean`` the mean over heads.
-        ignore_void: whether void pixels count neither as mask nor as background. The public
-            code of both presets means to leave them out but counts them as background.
+        classes: (B, K, N) share that each class covers; 0 throughout where an image lacks it.
+        void: (B, N) share that is void.
     """
 
-    name: str
-    mass: float
-    heads: Literal["best", "mean"] = "best"
-    ignore_void: bool = False
+    classes: Tensor
+    void: Tensor
 
-    def __post_init__(self) -> None:
-        if not 0 < self.mass <= 1:
-            raise GtaError(f"protocol {self.name}: mass {self.mass:g} is not in (0, 1]")
+    def __getitem__(self, images: slice) -> Objects:
+        return Objects(self.classes[images], self.void[images])
+
+    def to(self, device: torch.device) -> Objects:
+        """The same on another device."""
+        return Objects(self.classes.to(device), self.void.to(device))
+
+    @property
+    def foreground(self) -> Tensor:
+        """Share of each patch that any object covers, (B, N)."""
+        return self.classes.sum(dim=1)
+
+    @property
+    def joined(self) -> Objects:
+        """All objects of an image as one class."""
+        return Objects(self.foreground.unsqueeze(1), self.void)
 
 
-# evaluate_segmentation.py of Muzammal-Naseer/IPViT and of helia95/SAR; 0.6 is DINO's as well
-PROTOCOLS: MappingProxyType[str, Protocol] = MappingProxyType(
-    {"sar": Protocol("sar", 0.6), "ipvit": Protocol("ipvit", 0.9)}
-)
-
-
-def patch_grid(patches: int) -> tuple[int, int]:
+def patch_grid(patches: int) -> Grid:
     """Rows and columns of the patches of a square image.
 
     Raises:
@@ -62,7 +66,7 @@ def patch_grid(patches: int) -> tuple[int, int]:
     return side, side
 
 
-def patch_coverage(masks: Tensor, grid: tuple[int, int]) -> Tensor:
+def patch_coverage(masks: Tensor, grid: Grid) -> Tensor:
     """The share of each patch that a mask covers.
 
     Args:
@@ -85,9 +89,32 @@ def patch_coverage(masks: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.avg_pool2d(masks.float().unsqueeze(1), kernel).flatten(1)
 
 
-def attention_mass(
-    cls_logits: Tensor, masks: Tensor, grid: tuple[int, int] | None = None
-) -> Tensor:
+def objects_of(labels: Tensor, grid: Grid, classes: Sequence[int] | None = None) -> Objects:
+    """What each patch shows.
+
+    Args:
+        labels: (B, h, w) object masks (bool), or class maps (integer; 0 background, 255 void).
+        grid: rows and columns of the patches; they divide h and w.
+        classes: class ids, in the order of K; default those present.
+
+    Raises:
+        GtaError: if the grid does not divide the maps.
+    """
+    if labels.dtype == torch.bool:
+        covered = patch_coverage(labels, grid)
+        return Objects(covered.unsqueeze(1), torch.zeros_like(covered))
+    if classes is None:
+        classes = [label for label in labels.unique().tolist() if label not in (BACKGROUND, VOID)]
+    void = patch_coverage(labels == VOID, grid)
+    shares = void.new_zeros(len(labels), len(classes), void.shape[1])
+    for image, own in zip(shares, labels, strict=True):
+        # few of the classes are in any one image
+        for label in set(classes).intersection(own.unique().tolist()):
+            image[classes.index(label)] = patch_coverage(own[None] == label, grid)[0]
+    return Objects(shares, void)
+
+
+def attention_mass(cls_logits: Tensor, masks: Tensor | Objects, grid: Grid | None = None) -> Tensor:
     """Share of the [cls] attention on the object, mean over heads.
 
     The attention is the softmax over the patches alone; a patch that the object covers in
@@ -95,7 +122,7 @@ def attention_mass(
 
     Args:
         cls_logits: (B, H, N) scaled logits of the [cls] query to the patches, before softmax.
-        masks: (B, h, w) object masks, bool or in [0, 1].
+        masks: (B, h, w) object masks, bool or in [0, 1]; or what ``objects_of`` made of them.
         grid: rows and columns of the patches; default square.
 
     Returns:
@@ -104,7 +131,10 @@ def attention_mass(
     Raises:
         GtaError: if the patches do not fit the masks.
     """
-    coverage = patch_coverage(masks, grid or patch_grid(cls_logits.shape[-1]))
+    if isinstance(masks, Objects):
+        coverage = masks.foreground
+    else:
+        coverage = patch_coverage(masks, grid or patch_grid(cls_logits.shape[-1]))
     return torch.einsum("bhn,bn->bh", cls_logits.float().softmax(dim=-1), coverage).mean(dim=1)
 
 
@@ -125,15 +155,16 @@ def kept_patches(cls_logits: Tensor, mass: float) -> Tensor:
 
 def jaccard(
     cls_logits: Tensor,
-    labels: Tensor,
+    labels: Tensor | Objects,
     protocol: Protocol,
-    grid: tuple[int, int] | None = None,
+    grid: Grid | None = None,
 ) -> Tensor:
     """Jaccard index of the thresholded attention, mean over the classes present in an image.
 
     Args:
         cls_logits: (B, H, N) logits before softmax.
-        labels: (B, h, w) object masks (bool), or class maps (integer; 0 background, 255 void).
+        labels: (B, h, w) object masks (bool), or class maps (integer; 0 background, 255 void);
+            or what ``objects_of`` made of them.
         protocol: threshold, head rule and treatment of void pixels.
         grid: rows and columns of the patches; default square.
 
@@ -143,25 +174,18 @@ def jaccard(
     Raises:
         GtaError: if the patches do not fit the masks.
     """
-    grid = grid or patch_grid(cls_logits.shape[-1])
-    kept = kept_patches(cls_logits, protocol.mass)
-    counted = _counted(labels, protocol, grid)
-    total, classes = torch.zeros(2, len(labels))
-    for label in _classes(labels):
-        covered = patch_coverage(labels == label, grid)
-        heads = _iou(kept, covered, counted)
-        score = heads.amax(dim=1) if protocol.heads == "best" else heads.mean(dim=1)
-        present = covered.sum(dim=1) > 0
-        total += torch.where(present, score, 0.0).cpu()
-        classes += present.cpu()
-    return total / classes
+    objects = _objects(labels, grid, cls_logits)
+    index = overlap(kept_patches(cls_logits, protocol.mass), objects, protocol)
+    score = index.amax(dim=2) if protocol.heads == "best" else index.mean(dim=2)
+    present = objects.classes.sum(dim=2) > 0
+    return torch.where(present, score, 0.0).sum(dim=1) / present.sum(dim=1)
 
 
 def matched_jaccard(
     cls_logits: Tensor,
-    labels: Tensor,
+    labels: Tensor | Objects,
     protocol: Protocol,
-    grid: tuple[int, int] | None = None,
+    grid: Grid | None = None,
 ) -> Tensor:
     """Jaccard index of as many patches as the object has, the strongest in the mean of heads.
 
@@ -174,39 +198,34 @@ def matched_jaccard(
     Returns:
         (B,) float32 in [0, 1]; NaN where an image shows no object.
     """
-    grid = grid or patch_grid(cls_logits.shape[-1])
-    covered = patch_coverage(foreground(labels), grid)
-    area = covered.sum(dim=1, keepdim=True)
+    objects = _objects(labels, grid, cls_logits).joined
+    area = objects.classes.sum(dim=2)
     strength = cls_logits.double().softmax(dim=-1).mean(dim=1)
     rank = strength.argsort(dim=-1, descending=True).argsort(dim=-1)
     kept = rank < area.round().clamp(min=1)
-    score = _iou(kept.unsqueeze(1), covered, _counted(labels, protocol, grid)).squeeze(1)
-    return torch.where(area.squeeze(1) > 0, score, torch.nan).cpu()
+    score = overlap(kept.unsqueeze(1), objects, protocol).flatten()
+    return torch.where(area.squeeze(1) > 0, score, torch.nan)
 
 
-def _iou(kept: Tensor, covered: Tensor, counted: Tensor) -> Tensor:
-    """Intersection over union of patches (B, K, N) and an object's coverage (B, N): (B, K)."""
+def overlap(kept: Tensor, objects: Objects, protocol: Protocol) -> Tensor:
+    """Intersection over union of masks of patches with each class of their image.
+
+    Args:
+        kept: (B, M, N) bool, M masks an image.
+        objects: what the patches show.
+        protocol: whether void counts as mask.
+
+    Returns:
+        (B, K, M) float32 in [0, 1].
+    """
     kept = kept.float()
-    both = torch.einsum("bkn,bn->bk", kept, covered)
-    mask = torch.einsum("bkn,bn->bk", kept, counted)
-    return both / (mask + covered.sum(dim=1, keepdim=True) - both)
+    counted = 1 - objects.void if protocol.ignore_void else torch.ones_like(objects.void)
+    both = torch.einsum("bmn,bkn->bkm", kept, objects.classes)
+    mask = torch.einsum("bmn,bn->bm", kept, counted).unsqueeze(1)
+    return both / (mask + objects.classes.sum(dim=2, keepdim=True) - both)
 
 
-def _counted(labels: Tensor, protocol: Protocol, grid: tuple[int, int]) -> Tensor:
-    """The share of each patch that counts as mask when it is kept, (B, N)."""
-    if labels.dtype == torch.bool or not protocol.ignore_void:
-        return patch_coverage(torch.ones_like(labels), grid)
-    return patch_coverage(labels != VOID, grid)
-
-
-def foreground(labels: Tensor) -> Tensor:
-    """All objects of class maps (integer, or bool already) as one mask, same shape, bool."""
-    if labels.dtype == torch.bool:
+def _objects(labels: Tensor | Objects, grid: Grid | None, cls_logits: Tensor) -> Objects:
+    if isinstance(labels, Objects):
         return labels
-    return (labels != BACKGROUND) & (labels != VOID)
-
-
-def _classes(labels: Tensor) -> list[int]:
-    if labels.dtype == torch.bool:
-        return [1]
-    return [label for label in labels.unique().tolist() if label not in (BACKGROUND, VOID)]
+    return objects_of(labels, grid or patch_grid(cls_logits.shape[-1]))

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class Study:
         self.specs = asked(self.config, declared, self._file_of)
         self._needs, self._owner = expand(self.config, self.specs, self._file_of)
         self._recipes: dict[tuple[tuple[int, ...], str], Recipe] = {}
+        self._digests: dict[tuple[Any, ...], str] = {}
         self._check_recipes()
 
     @classmethod
@@ -182,17 +183,20 @@ class Study:
         Raises:
             GtaError: if the run is not one of the study's.
         """
-        self._require(run)
-        overrides = self.config.overrides
-        matching = tuple(i for i, override in enumerate(overrides) if override.matches(run))
-        key = (matching, self._owner[run])
+        key = matching, table = self._laid_over(run)
         if key not in self._recipes:
             given = self.config.recipe.model_dump()
             for i in matching:
-                given = merge(given, overrides[i].recipe)
-            given = merge(given, self.specs[self._owner[run]].recipe)
+                given = merge(given, self.config.overrides[i].recipe)
+            given = merge(given, self.specs[table].recipe)
             self._recipes[key] = validate(Recipe, given, ())
         return self._recipes[key]
+
+    def _laid_over(self, run: Run) -> tuple[tuple[int, ...], str]:
+        """The overrides and the table whose recipe keys are laid over the study's for a run."""
+        self._require(run)
+        overrides = enumerate(self.config.overrides)
+        return tuple(i for i, override in overrides if override.matches(run)), self._owner[run]
 
     def _check_recipes(self) -> None:
         parts = [
@@ -206,7 +210,10 @@ class Study:
             except GtaError as error:
                 fault = str(error).removeprefix("config: ")
                 raise GtaError(f"{file}: {key}.recipe.{fault}") from None
+        firsts: dict[tuple[Any, ...], Run] = {}
         for run in self.runs:
+            firsts.setdefault((self._laid_over(run), run.source, run.mix), run)
+        for run in firsts.values():
             try:
                 self._check_recipe(run, self.recipe(run))
             except GtaError as error:
@@ -247,14 +254,24 @@ class Study:
         A result whose digest is another is stale. What only places or shows results
         (tables, figures, packs) is left out, so that changing it reruns nothing.
         """
+        kind = self._laid_over(run), run.method, run.mix
+        return self._digest_once(kind, lambda: self._deciding(run))
+
+    def _deciding(self, run: Run) -> dict[str, Any]:
         unused = {"transmix"} if run.mix == "none" else set()
-        decides = {
+        return {
             "version": RECIPE_VERSION,
             "recipe": self.recipe(run).model_dump(mode="json", exclude=unused),
             "method": self.method_settings(run.method),
             "split": self.config.split.model_dump(mode="json"),
         }
-        return _digest(decides)
+
+    def _digest_once(self, key: tuple[Any, ...], content: Callable[[], Any]) -> str:
+        # A study asks for few different digests, once for each of its thousands of jobs.
+        if key not in self._digests:
+            text = json.dumps(content(), sort_keys=True, separators=(",", ":"))
+            self._digests[key] = hashlib.sha256(text.encode()).hexdigest()
+        return self._digests[key]
 
     # Jobs
 
@@ -292,12 +309,12 @@ class Study:
     @property
     def folder(self) -> Path:
         """The study's results folder."""
-        return Path("results") / self.name
+        return Path("results", self.name)
 
     def path(self, kind: str, run: Run) -> Path:
         """Where a run's file of a kind lies: metrics, history, predictions, models."""
         tail = "model.safetensors" if kind == "models" else "part.parquet"
-        return self.folder / kind / run.name / tail
+        return self.folder.joinpath(kind, run.name, tail)
 
     @property
     def archives_root(self) -> Path:
@@ -316,7 +333,8 @@ class Study:
 
     def store(self, dataset: str) -> Path:
         """Folder of the prepared data set; its name tells the settings it was made with."""
-        return self.store_root / f"{dataset}-{_digest(self.data_settings(dataset))[:12]}"
+        digest = self._digest_once(("store", dataset), lambda: self.data_settings(dataset))
+        return self.store_root / f"{dataset}-{digest[:12]}"
 
     def data_settings(self, dataset: str) -> dict[str, Any]:
         """The settings that decide what the prepared data set holds."""
@@ -336,10 +354,13 @@ class Study:
 
     def weights(self, source: str) -> Path:
         """The prepared weights of a source; the name tells what they are made of."""
+        digest = self._digest_once(("source", source), lambda: self._made_of(source))
+        return self.store_root / "sources" / f"{source}-{digest[:12]}.safetensors"
+
+    def _made_of(self, source: str) -> list[Any]:
         info = self.source_info(source)
         file = (info.archive.file, info.archive.sha256) if info.archive else None
-        made_of = [info.architecture, info.shipped, file, info.hub]
-        return self.store_root / "sources" / f"{source}-{_digest(made_of)[:12]}.safetensors"
+        return [info.architecture, info.shipped, file, info.hub]
 
     def title(self, run: Run) -> str:
         """A run in words, for messages."""
@@ -348,8 +369,3 @@ class Study:
         return (
             f"{run.dataset} {run.rate:g} %, {run.source}, {run.method}{mix}{lam}, seed {run.seed}"
         )
-
-
-def _digest(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

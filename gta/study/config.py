@@ -126,8 +126,8 @@ class Override(Strict):
 
     def matches(self, run: Run) -> bool:
         """Whether the run has one of the values of every given field."""
-        wanted = self.model_dump(exclude={"recipe"}, exclude_none=True)
-        return all(getattr(run, field) in values for field, values in wanted.items())
+        wanted = ((field, values) for field, values in self if field != "recipe")
+        return all(values is None or getattr(run, field) in values for field, values in wanted)
 
 
 class Split(Strict):

@@ -10,6 +10,7 @@ from gta.study.config import Name, Rate, Strict
 from gta.study.run import RUN_FIELDS
 
 FIGURE_KINDS = ("maps", "masks", "lambda")
+CELLLESS_KINDS = ("statistics", "agreement", "optimism")  # need no runs of their own
 
 
 class Cells(Strict):
@@ -26,8 +27,9 @@ class TableSpec(Strict):
 
     Attributes:
         kind: ``statistics`` (of the data sets), ``accuracy``, ``segmentation`` (masks from
-            attention), ``gains`` (over a baseline, with intervals), or for figures ``maps``,
-            ``masks``, ``lambda``.
+            attention), ``gains`` (over a baseline, with intervals), ``agreement`` (of the
+            study's tables of accuracy with the paper's), ``optimism`` (of lambdas chosen on
+            the test set), or for figures ``maps``, ``masks``, ``lambda``.
         cells: runs that it needs, each with all lambdas of its method and all seeds.
         extra: whether the config's ``extra_methods`` join its methods.
         rows, columns, groups: fields of a run that make up rows, columns, blocks.
@@ -36,7 +38,17 @@ class TableSpec(Strict):
         recipe: recipe keys of its own for all of its runs.
     """
 
-    kind: Literal["statistics", "accuracy", "gains", "segmentation", "maps", "masks", "lambda"]
+    kind: Literal[
+        "statistics",
+        "accuracy",
+        "gains",
+        "segmentation",
+        "agreement",
+        "optimism",
+        "maps",
+        "masks",
+        "lambda",
+    ]
     title: str
     caption: str
     cells: list[Cells] = []
@@ -51,7 +63,7 @@ class TableSpec(Strict):
 
     @model_validator(mode="after")
     def _has_cells(self) -> TableSpec:
-        if bool(self.cells) == (self.kind == "statistics"):
+        if bool(self.cells) == (self.kind in CELLLESS_KINDS):
             verb = "takes no" if self.cells else "needs"
             raise ValueError(f"kind {self.kind} {verb} cells")
         return self

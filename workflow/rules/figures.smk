@@ -9,7 +9,8 @@ rule segmentation:
             for run in study.runs
             if study.keeps_weights(run)
         ],
-        stores=STORES,
+        metrics=METRICS if study.config.segmentation.lambdas == "chosen" else [],
+        stores=MASK_STORES,
         weights=study.weights(study.config.sources["main"]),
     output:
         study.folder / "segmentation.parquet",
@@ -17,9 +18,15 @@ rule segmentation:
         LOGS / "segmentation.log",
     conda:
         "../../environment.yml"
-    threads: workflow.cores or 8  # a cluster's profile gives none
+    threads: workflow.cores
+    resources:
+        gpu=1,
+        runtime=segmentation_minutes,
+        # the images of VOC 2012 at 480 and 512 pixels, a model, PyTorch with CUDA
+        mem_mb=12000,
     params:
         config=CONFIG,
+        settings=study.config.segmentation.model_dump(mode="json"),
     message:
         "compare masks from attention with the objects"
     shell:
@@ -45,7 +52,7 @@ rule figure:
         "../../environment.yml"
     params:
         config=CONFIG,
-        spec=lambda wildcards: study.figures[wildcards.figure].model_dump(mode="json"),
+        settings=figure_settings,
         caption=lambda wildcards: study.figures[wildcards.figure].caption,
     message:
         "{wildcards.figure}"

@@ -1,0 +1,111 @@
+"""Writes docs/grocery.md from the results of config/grocery.yaml; called by `make grocery-page`.
+
+    python docs/grocery_page.py > docs/grocery.md
+
+Words stand in docs/grocery.head.md; every number comes from results/.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from gta import results
+from gta.catalog import METHODS
+from gta.study import Study
+
+HERE = Path(__file__).parent
+CONFIG = HERE.parent / "config" / "grocery.yaml"
+IDENTITY = ["rate", "method", "lam", "seed"]
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table of numbers and words."""
+    return table.to_markdown(index=False, floatfmt=".2f", disable_numparse=True)
+
+
+def titled(table: pd.DataFrame) -> pd.DataFrame:
+    """Methods, lambdas and rates as readers see them."""
+    lam = [f"{lam:g}" if METHODS[m].grid else "" for m, lam in zip(table.method, table.lam)]
+    return table.assign(
+        method=[METHODS[name].title for name in table.method],
+        lam=lam,
+        rate=[f"{rate:g} %" for rate in table.rate],
+    ).rename(columns={"lam": "λ"})
+
+
+def learning_rates() -> str:
+    """Held-out accuracy of each rate tried, and how it went over the iterations."""
+    rows = []
+    for folder in sorted(Path("results").glob("grocery-lr-*")):
+        lr = folder.name.removeprefix("grocery-lr-")
+        for row in pd.read_parquet(folder / "metrics.parquet").to_dict("records"):
+            run = "/".join(
+                f"{field}={row[field]:g}" if isinstance(row[field], float) else f"{field}={row[field]}"
+                for field in ("dataset", "rate", "source", "method", "mix", "lam", "seed")
+            )
+            history = pd.read_parquet(folder / "history" / run / "part.parquet", partitioning=None)
+            seen = history.dropna(subset="heldout_acc1").set_index("iteration")
+            loss = history.set_index("iteration")["cross_entropy"].rolling(25).mean()
+            rows.append(
+                {
+                    "learning rate": lr,
+                    "method": METHODS[row["method"]].title,
+                    "held-out accuracy": f"{row['heldout_acc1']:.2f}",
+                    **{
+                        f"after {at + 1}": f"{seen.heldout_acc1[at]:.1f} ({loss[at]:.2f})"
+                        for at in seen.index
+                    },
+                }
+            )
+    rows.sort(key=lambda row: (row["method"], float(row["learning rate"])))
+    return markdown(pd.DataFrame(rows))
+
+
+def runs(metrics: pd.DataFrame) -> str:
+    """Every run that was done."""
+    table = titled(metrics.sort_values(IDENTITY))
+    table["minutes"] = [f"{seconds / 60:.1f}" for seconds in table.seconds]
+    for name in ("acc1", "heldout_acc1"):
+        table[name] = [f"{value:.2f}" for value in table[name]]
+    named = {"acc1": "test accuracy", "heldout_acc1": "held-out accuracy", "n_train": "images"}
+    columns = ["rate", "method", "λ", "seed", *named, "minutes"]
+    return markdown(table[columns].rename(columns=named))
+
+
+def machine(metrics: pd.DataFrame) -> str:
+    """What it ran on and for how long."""
+    versions = json.loads(metrics.versions.iloc[0])
+    hours = metrics.seconds.sum() / 3600
+    return (
+        f"{len(metrics)} runs, {hours:.1f} hours of training on {metrics.device.iloc[0]} threads "
+        f"({metrics.precision.iloc[0]}), between {metrics.images_per_second.min():.0f} and "
+        f"{metrics.images_per_second.max():.0f} images a second, peak memory "
+        f"{metrics.peak_memory_mb.max() / 1024:.1f} GiB; torch {versions['torch']}, "
+        f"timm {versions['timm']}; commit {metrics.git_commit.iloc[0][:10]}."
+    )
+
+
+def main() -> None:
+    """Print the page."""
+    study = Study.load([CONFIG])
+    metrics = results.read_collected(study)
+    parts = {
+        "MACHINE": machine(metrics),
+        "LEARNING RATES": learning_rates(),
+        "RUNS": runs(metrics),
+    }
+    for name in study.tables:
+        text = (study.folder / "tables" / f"{name}.md").read_text(encoding="utf-8")
+        parts[f"TABLE {name}"] = text.replace("# ", "### ", 1)
+    page = (HERE / "grocery.head.md").read_text(encoding="utf-8")
+    for name, text in parts.items():
+        page = page.replace(f"<!-- {name} -->", text)
+    sys.stdout.write(page)
+
+
+if __name__ == "__main__":
+    main()
