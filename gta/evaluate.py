@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from gta.data.augment import Evaluator
@@ -61,7 +63,6 @@ class Evaluated:
         ]
 
 
-@torch.inference_mode()
 def evaluate(
     model: VisionTransformer,
     store: Store,
@@ -80,30 +81,78 @@ def evaluate(
         device: where the model is.
         with_mass: whether to measure the attention on the object where masks exist.
     """
-    was_training = model.training
-    model.eval()
+    return evaluate_each([model], store, positions, evaluator, device, with_mass)[0]
+
+
+@torch.inference_mode()
+def evaluate_each(
+    models: Sequence[VisionTransformer],
+    store: Store,
+    positions: NDArray[np.int64],
+    evaluator: Evaluator,
+    device: torch.device,
+    with_mass: bool = True,
+    after_batch: Callable[[], None] | None = None,
+) -> list[Evaluated]:
+    """As ``evaluate`` for each model, bit for bit, each batch of images made once.
+
+    Args:
+        models: on the same device.
+        store: the images.
+        positions: (n,) which; at least one.
+        evaluator: their view.
+        device: where the models are.
+        with_mass: whether to measure the attention on the object where masks exist.
+        after_batch: called when all models have seen a batch.
+    """
     request = LAST_ROW if with_mass and store.has_masks else None
-    predictions, confidences, losses, masses = [], [], [], []
-    with Taps(model, request) if request else nullcontext() as taps:
-        for start in range(0, len(positions), BATCH):
-            batch = positions[start : start + BATCH]
-            logits = model(evaluator(store.images(batch)).to(device)).float()
-            labels = torch.from_numpy(store.labels[batch]).long().to(device)
-            confidence, prediction = logits.softmax(dim=1).max(dim=1)
-            predictions.append(prediction.cpu())
-            confidences.append(confidence.cpu())
-            losses.append(F.cross_entropy(logits, labels, reduction="none").cpu())
-            if taps is not None:
-                rows = taps.take().cls_logits
-                assert rows is not None
-                masks = torch.stack([evaluator.mask(store.mask(i)) for i in batch]).to(device)
-                masses.append(attention_mass(rows[0], masks).cpu())
-    model.train(was_training)
-    return Evaluated(
-        index=np.asarray(positions),
-        label=store.labels[positions].astype(np.int64),
-        prediction=torch.cat(predictions).numpy(),
-        confidence=torch.cat(confidences).numpy(),
-        loss=float(torch.cat(losses).mean()),
-        attention_mass=float(torch.cat(masses).mean()) if masses else None,
-    )
+    said = [_Said() for _ in models]
+    for start in range(0, len(positions), BATCH):
+        batch = positions[start : start + BATCH]
+        images = evaluator(store.images(batch)).to(device)
+        labels = torch.from_numpy(store.labels[batch]).long().to(device)
+        masks = None
+        if request is not None:
+            masks = torch.stack([evaluator.mask(store.mask(i)) for i in batch]).to(device)
+        for model, so_far in zip(models, said, strict=True):
+            was_training = model.training
+            model.eval()
+            with Taps(model, request) if request else nullcontext() as taps:
+                logits = model(images).float()
+                rows = taps.take().cls_logits if taps is not None else None
+            model.train(was_training)
+            so_far.add(logits, labels, rows, masks)
+        if after_batch is not None:
+            after_batch()
+    index, label = np.asarray(positions), store.labels[positions].astype(np.int64)
+    return [so_far.whole(index, label) for so_far in said]
+
+
+@dataclass
+class _Said:
+    """What one model has said so far, batch by batch."""
+
+    predictions: list[Tensor] = field(default_factory=list)
+    confidences: list[Tensor] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)
+    masses: list[Tensor] = field(default_factory=list)
+
+    def add(
+        self, logits: Tensor, labels: Tensor, rows: Tensor | None, masks: Tensor | None
+    ) -> None:
+        confidence, prediction = logits.softmax(dim=1).max(dim=1)
+        self.predictions.append(prediction.cpu())
+        self.confidences.append(confidence.cpu())
+        self.losses.append(F.cross_entropy(logits, labels, reduction="none").cpu())
+        if rows is not None and masks is not None:
+            self.masses.append(attention_mass(rows[0], masks).cpu())
+
+    def whole(self, index: NDArray[np.int64], label: NDArray[np.int64]) -> Evaluated:
+        return Evaluated(
+            index=index,
+            label=label,
+            prediction=torch.cat(self.predictions).numpy(),
+            confidence=torch.cat(self.confidences).numpy(),
+            loss=float(torch.cat(self.losses).mean()),
+            attention_mass=float(torch.cat(self.masses).mean()) if self.masses else None,
+        )

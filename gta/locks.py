@@ -6,6 +6,7 @@ after a kill, and a lock file that lies there means nothing by itself.
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -74,5 +75,26 @@ def sole_writer(
     Raises:
         GtaError: if the results folder's file system has no locks.
     """
-    with hold_one([study.folder / "locks" / f"{run.name}.lock"], on_wait):
+    with hold_one([lock_of(study, run)], on_wait):
         yield
+
+
+def lock_of(study: Study, run: Run) -> Path:
+    """The lock file that a run's writer holds."""
+    return study.folder / "locks" / f"{run.name}.lock"
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process, on whatever node, holds a lock; nothing is written and nothing kept.
+
+    False too where that cannot be told: no file, no permission, a file system without locks.
+    """
+    try:
+        with path.open("rb") as file:
+            # Shared, so that several may look; a writer that is refused meanwhile tries again.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

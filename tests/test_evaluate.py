@@ -12,7 +12,7 @@ import torch
 from gta import evaluate as module
 from gta.data.augment import Evaluator
 from gta.data.store import Store, write
-from gta.evaluate import evaluate
+from gta.evaluate import evaluate, evaluate_each
 from gta.models.vit import create
 from gta.study.config import Recipe
 from tests.samples import CLASSES, random_items
@@ -130,3 +130,32 @@ def test_no_mass_where_it_is_not_to_be_had_or_not_asked_for(
     found = evaluate(model, store, np.arange(4), evaluator, CPU, with_mass)
     assert found.attention_mass is None
     assert found.acc1 >= 0
+
+
+def test_models_that_are_tested_together_say_what_each_says_alone(tmp_path, recipe, monkeypatch):
+    monkeypatch.setattr(module, "BATCH", 4)
+    store = store_at(tmp_path)
+    models = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        models.append(create(recipe.architecture, SIDE, len(CLASSES)).train(seed == 1))
+    positions, evaluator = store.indices("test"), Evaluator(recipe)
+    made: list[int] = []
+    seen: list[int] = []
+    view = Evaluator.__call__
+
+    def counted(self: Evaluator, images: Any) -> torch.Tensor:
+        made.append(len(images))
+        return view(self, images)
+
+    monkeypatch.setattr(Evaluator, "__call__", counted)
+    together = evaluate_each(
+        models, store, positions, evaluator, CPU, after_batch=lambda: seen.append(len(made))
+    )
+    assert seen == [1, 2]  # six images in batches of four, each made once
+    assert [model.training for model in models] == [False, True, False]
+    for model, found in zip(models, together, strict=True):
+        alone = evaluate(model, store, positions, evaluator, CPU)
+        assert found.rows("test") == alone.rows("test")
+        assert (found.loss, found.attention_mass) == (alone.loss, alone.attention_mass)
+    assert len({found.loss for found in together}) == 3

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from gta import devices
 from gta.errors import GtaError
 from gta.results import Origin, file_digest
 from gta.study import Run, Study
@@ -100,6 +103,14 @@ def transfers() -> Iterator[Watch]:
                 progress.remove_task(task)
 
         yield watch
+
+
+@contextmanager
+def claimed(device: str) -> Iterator[str]:
+    """Hold a device while the block runs; says so on stderr if it has to wait for one."""
+    wait = partial(print, "waiting for a free device", file=sys.stderr, flush=True)
+    with devices.claim(device, wait) as where:
+        yield where
 
 
 def origins(study: Study) -> Callable[[Run], Origin | None]:

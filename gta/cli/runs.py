@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections import Counter, defaultdict
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +13,7 @@ import typer
 import yaml
 from rich.table import Table
 
-from gta import devices, results
+from gta import results
 from gta.catalog import METHODS, MIXES
 from gta.cli.options import (
     DEFAULT_CONFIG,
@@ -23,6 +21,7 @@ from gta.cli.options import (
     Device,
     bars,
     chosen,
+    claimed,
     console,
     origins,
     table_of,
@@ -196,14 +195,15 @@ def train(
     from gta.train import train_runs
 
     torch.set_num_threads(threads or study.config.threads)
-    position = {run: number for number, run in enumerate(runs)}
-    wait = partial(print, "waiting for a free device", file=sys.stderr, flush=True)
-    with devices.claim(device, wait) as where, bars() as progress:
+    trained: set[Run] = set()
+    with claimed(device) as where, bars() as progress:
         whole = progress.add_task("runs", total=len(runs))
         one = progress.add_task("", total=None)
 
         def show(run: Run, done: int, iterations: int) -> None:
-            progress.update(whole, completed=position[run] + (done == iterations))
+            if done == iterations:
+                trained.add(run)
+            progress.update(whole, completed=len(trained))
             progress.update(one, description=study.title(run), completed=done, total=iterations)
 
         train_runs(study, runs, where, show)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 from gta.errors import GtaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from timm.layers import Attention
     from timm.models.vision_transformer import VisionTransformer
@@ -108,15 +109,9 @@ class Taps:
             GtaError: the model is of another kind, checkpoints gradients, or lacks a block.
         """
         _check_readable(model)
-        depth = len(model.blocks)
         self._model: Any = model  # to a type checker, a module's parts are Tensor | Module
-        self._blocks = {
-            "cls_logits": _indices(request.cls_logits, depth),
-            "cls_attention": _indices(request.cls_attention, depth),
-            "msa_output": _indices(request.msa_output, depth),
-            "block_output": _indices(request.block_output, depth),
-        }
-        self._features = request.features
+        self._request = request
+        self._blocks = _blocks(request, len(model.blocks))
         self._read: dict[tuple[str, int], Tensor] = {}
         self._handles: list[RemovableHandle] = []
 
@@ -135,7 +130,7 @@ class Taps:
         ):
             for i in self._blocks[kind]:
                 hooks.append(modules[i].register_forward_hook(partial(self._on_output, kind, i)))
-        if self._features:
+        if self._request.features:
             hooks.append(self._model.head.register_forward_pre_hook(self._on_head))
         return self
 
@@ -149,41 +144,49 @@ class Taps:
         Raises:
             RuntimeError: no forward pass ran since the last call.
         """
+        return self.take_each([self._request])[self._request]
+
+    def take_each(self, requests: Iterable[TapRequest]) -> dict[TapRequest, Readings]:
+        """As ``take``, in parts: what each of ``requests``, all within the one read, asks for."""
         read, self._read = self._read, {}
         try:
-            kinds = {k: [read[k, i] for i in blocks] for k, blocks in self._blocks.items()}
-            features = _usable(read["features", -1]) if self._features else None
+            return {request: self._readings(read, request) for request in requests}
         except KeyError:
             raise RuntimeError("taps: no forward pass ran since the last take()") from None
+
+    def _readings(self, read: dict[tuple[str, int], Tensor], request: TapRequest) -> Readings:
+        blocks = _blocks(request, len(self._model.blocks))
+        kinds = {kind: [read[kind, i] for i in indices] for kind, indices in blocks.items()}
         return Readings(
             cls_logits=torch.stack(kinds["cls_logits"]) if kinds["cls_logits"] else None,
             cls_attention=torch.stack(kinds["cls_attention"]) if kinds["cls_attention"] else None,
             msa_output=tuple(map(_usable, kinds["msa_output"])),
             block_output=tuple(map(_usable, kinds["block_output"])),
-            features=features,
+            features=_usable(read["features", -1]) if request.features else None,
             prefix_tokens=self._model.num_prefix_tokens,
         )
 
     def forward_to_last(self, images: Tensor) -> None:
         """A forward pass of ``images`` (B, C, H, W) that ends at the last reading asked for.
 
-        Where that is a [cls] row, its block computes the query of [cls] and the keys alone.
+        A [cls] row of the last block is computed from the query of [cls] and the keys alone,
+        whatever else is read there: the same bits with every request that ends in this block.
         """
         model = self._model
         # The steps of timm's forward_features, which has no way to end within a block.
         x = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
-        if self._features:
+        if self._request.features:
             x = model.norm(model.blocks(x))
             self._read["features", -1] = model.forward_head(x, pre_logits=True)
             return
-        last = max(i for blocks in self._blocks.values() for i in blocks)
+        last = _last(self._blocks)
         x = model.blocks[:last](x)
         block = model.blocks[last]
         if last in self._blocks["block_output"]:
             block(x)
         elif last in self._blocks["msa_output"]:
             block.attn(block.norm1(x))
-        else:
+        if last in self._blocks["cls_logits"] or last in self._blocks["cls_attention"]:
             _query_and_keys(block.attn, block.norm1(x))
 
     def _on_queries(self, block: int, _: nn.Module, __: Any, queries: Tensor) -> None:
@@ -218,12 +221,35 @@ def read_source(model: VisionTransformer, images: Tensor, request: TapRequest) -
     Raises:
         GtaError: nothing is asked for, or as ``Taps``.
     """
-    if request == TapRequest():
-        raise GtaError("taps: no reading is asked for; name at least one in the TapRequest")
-    taps = Taps(model, request)
-    with taps, _evaluating(model), torch.inference_mode():
-        taps.forward_to_last(images)
-    return taps.take()
+    return read_source_each(model, images, [request])[request]
+
+
+def read_source_each(
+    model: VisionTransformer, images: Tensor, requests: Iterable[TapRequest]
+) -> dict[TapRequest, Readings]:
+    """As ``read_source`` for each request, bit for bit, in as few passes as that allows.
+
+    Requests that end in the same block share a pass. Others cannot: the last block's [cls] row
+    comes from a smaller matrix product than that of a block in between, and may round otherwise.
+
+    Raises:
+        GtaError: as ``read_source``.
+    """
+    _check_readable(model)
+    depth = len(model.blocks)
+    passes: dict[int, list[TapRequest]] = {}
+    for request in dict.fromkeys(requests):
+        if request == TapRequest():
+            raise GtaError("taps: no reading is asked for; name at least one in the TapRequest")
+        end = depth if request.features else _last(_blocks(request, depth))
+        passes.setdefault(end, []).append(request)
+    readings: dict[TapRequest, Readings] = {}
+    for together in passes.values():
+        taps = Taps(model, reduce(or_, together))
+        with taps, _evaluating(model), torch.inference_mode():
+            taps.forward_to_last(images)
+        readings |= taps.take_each(together)
+    return readings
 
 
 def _cls_row(query: Tensor, keys: Tensor, scale: float) -> Tensor:
@@ -270,6 +296,20 @@ def _either(a: Blocks, b: Blocks) -> Blocks:
     if isinstance(a, str) or isinstance(b, str):
         return "all"
     return tuple(sorted({*a, *b}))
+
+
+def _blocks(request: TapRequest, depth: int) -> dict[str, tuple[int, ...]]:
+    """Indices of the blocks that a request names, by the kind of reading."""
+    return {
+        "cls_logits": _indices(request.cls_logits, depth),
+        "cls_attention": _indices(request.cls_attention, depth),
+        "msa_output": _indices(request.msa_output, depth),
+        "block_output": _indices(request.block_output, depth),
+    }
+
+
+def _last(blocks: dict[str, tuple[int, ...]]) -> int:
+    return max(i for indices in blocks.values() for i in indices)
 
 
 def _indices(blocks: Blocks, depth: int) -> tuple[int, ...]:

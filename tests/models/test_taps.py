@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gta.errors import GtaError
-from gta.models.taps import Readings, TapRequest, Taps, read_source
+from gta.models.taps import Readings, TapRequest, Taps, read_source, read_source_each
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -211,6 +211,36 @@ def test_only_the_cls_query_is_computed_in_the_last_block():
         )
     read_source(model, images_for(model), TapRequest(cls_logits="all"))
     assert shapes == {"q_norm": (2, 3, 1, 8), "k_norm": (2, 3, 10, 8)}
+
+
+def equal(one: Readings, other: Readings) -> bool:
+    """Whether two readings are the same, bit for bit."""
+    try:
+        torch.testing.assert_close(vars(one), vars(other), rtol=0, atol=0)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_requests_that_share_a_pass_read_what_each_reads_alone():
+    model = vit()
+    images = images_for(model)
+    requests = [
+        TapRequest(cls_logits="all"),
+        TapRequest(msa_output="all"),
+        TapRequest(block_output="all"),
+        TapRequest(cls_logits=(0, 1)),
+        TapRequest(cls_logits=(1,), cls_attention=(0,)),
+        TapRequest(cls_logits=(-1,), block_output=(1,)),
+        TapRequest(features=True, cls_logits="all"),
+    ]
+    passes = []
+    model.patch_embed.register_forward_hook(lambda *_: passes.append(1))
+    together = read_source_each(model, images, requests * 2)
+    assert len(passes) == 3  # to the last block, to the one before it, to the features
+    assert together.keys() == set(requests)
+    for request in requests:
+        assert equal(together[request], read_source(model, images, request)), request
 
 
 def test_source_readings_are_constants_that_losses_may_save_for_backward():

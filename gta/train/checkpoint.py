@@ -1,0 +1,183 @@
+"""Checkpoints: what an interrupted run goes on from.
+
+A run's checkpoint lies at ``results/<study>/checkpoints/<run>/checkpoint.pt`` from the first
+interval to the run's end. It is a plain ``torch.save`` file of tensors, numbers and text, there
+as a whole or not at all; the checksums that its ZIP format holds tell a damaged one.
+"""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gta import results
+from gta.errors import GtaError
+from gta.study import Run, Study
+from gta.train.learner import Learner
+from gta.train.signals import Signals, say
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint must agree in to be gone on from.
+
+    Attributes:
+        run: name.
+        recipe, data, source: digests, as in the row of metrics.
+        torch: version; another one may round otherwise.
+        format: of the checkpoint.
+    """
+
+    run: str
+    recipe: str
+    data: str
+    source: str
+    torch: str = str(torch.__version__)  # its own class is no plain text
+    format: int = FORMAT
+
+    @classmethod
+    def of(cls, study: Study, run: Run, origin: results.Origin) -> Identity:
+        """Of a run as it would be trained today."""
+        return cls(run.name, study.digest(run), origin.data, origin.source)
+
+
+def checkpoint_path(study: Study, run: Run) -> Path:
+    """Where a run's checkpoint lies."""
+    return study.folder / "checkpoints" / run.name / "checkpoint.pt"
+
+
+def save(path: Path, identity: Identity, state: Mapping[str, Any]) -> None:
+    """Write a learner's state, whole or not at all.
+
+    Raises:
+        GtaError: it cannot be written.
+    """
+    with results.whole(path) as hidden:
+        try:
+            torch.save({"identity": asdict(identity), "state": state}, hidden)
+        except RuntimeError as error:  # how torch reports a full disk
+            reason = str(error).splitlines()[0]
+            raise GtaError(f"{path}: cannot be written: {reason}") from None
+
+
+def load(path: Path, identity: Identity) -> dict[str, Any] | None:
+    """Read a learner's state; None where there is none to go on from.
+
+    A file that is damaged is set aside as ``damaged.pt``, one of another recipe, data set, source
+    or version is deleted; either is told in one line on stderr.
+
+    Raises:
+        GtaError: the file is there, but may not be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        found, state = _read(path)
+    except OSError as error:
+        raise GtaError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # zipfile and torch raise many kinds on damaged files
+        path.replace(path.with_name("damaged.pt"))
+        why = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
+        say(f"warning: {path}: damaged ({why}), set aside as damaged.pt; training begins anew")
+        return None
+    if found != asdict(identity):
+        path.unlink()
+        say(f"{path}: of other settings, data, source or version, deleted; training begins anew")
+        return None
+    return state
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Identity and state in a checkpoint; an error of some kind where it is damaged."""
+    with zipfile.ZipFile(path) as file:
+        broken = file.testzip()
+    if broken is not None:
+        raise ValueError(f"{broken} is not as it was written")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    return content["identity"], content["state"]
+
+
+def discard(study: Study, run: Run) -> None:
+    """Remove what an ended run has no more need of, and folders that are empty then."""
+    folder = checkpoint_path(study, run).parent
+    for file in folder.glob("*.pt"):
+        file.unlink(missing_ok=True)
+    for empty in (folder, *folder.parents):
+        if empty == study.folder:
+            return
+        with suppress(OSError):  # where it is not empty, or was never made
+            empty.rmdir()
+
+
+def sweep(study: Study, run: Run) -> None:
+    """Remove what a killed writer of a run left half-written, under the names of ``whole``."""
+    written = [study.path(kind, run) for kind in ("metrics", "history", "predictions", "models")]
+    for path in (*written, checkpoint_path(study, run)):
+        for hidden in path.parent.glob(f".{path.stem}.*{path.suffix}"):
+            hidden.unlink(missing_ok=True)
+
+
+class Keeper:
+    """Writes the checkpoints of learners that train together, at an interval and at a signal."""
+
+    def __init__(
+        self, study: Study, origins: Mapping[Run, results.Origin], signals: Signals
+    ) -> None:
+        """Start the clock.
+
+        Args:
+            study: the study; it says how many seconds lie between two rounds of writing.
+            origins: today's data and source of the runs.
+            signals: what is watched.
+        """
+        self._study, self._origins, self._signals = study, origins, signals
+        self._last = time.monotonic()
+        self._kept: dict[Run, int] = {}  # the iteration that each checkpoint holds
+
+    def restore(self, learner: Learner) -> None:
+        """Let a learner go on from its checkpoint, where there is one that fits."""
+        state = load(*self._place(learner.run))
+        if state is None:
+            return
+        learner.restore(state)
+        self._kept[learner.run] = learner.iteration
+        say(f"{self._study.title(learner.run)}: goes on from iteration {learner.iteration}")
+
+    def __call__(self, learners: Sequence[Learner]) -> None:
+        """Write what is due.
+
+        Raises:
+            Stopped: a signal has come; the checkpoints are written.
+        """
+        ending = self._signals.received  # looked at once: the next one may come at any moment
+        seconds = self._study.config.checkpoint_seconds
+        if ending or time.monotonic() - self._last >= seconds:
+            for learner in learners:
+                self._keep(learner)
+            self._last = time.monotonic()
+        if ending:
+            self._signals.check()
+
+    def _keep(self, learner: Learner) -> None:
+        if self._kept.get(learner.run, 0) == learner.iteration:
+            return
+        path, identity = self._place(learner.run)
+        try:
+            save(path, identity, learner.state())
+        except GtaError as error:  # the results, much smaller, may still find room
+            say(f"warning: no checkpoint: {error}")
+        else:
+            self._kept[learner.run] = learner.iteration
+
+    def _place(self, run: Run) -> tuple[Path, Identity]:
+        identity = Identity.of(self._study, run, self._origins[run])
+        return checkpoint_path(self._study, run), identity

@@ -1,0 +1,187 @@
+"""Lock-step training: runs that see the same batches take each iteration together.
+
+A batch is read and augmented once, mixed once for each way of mixing, and read by each source
+once; then every run takes its own step on it. That changes no number of any run: models share
+nothing, and what they share is what each would have computed alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from gta.data.augment import Augmenter, Evaluator
+from gta.data.sampler import BatchStream
+from gta.data.seeds import Stream, derive
+from gta.data.splits import Subset, random_subset
+from gta.data.store import Store
+from gta.errors import GtaError
+from gta.evaluate import evaluate_each
+from gta.mixing import Mixed
+from gta.models.taps import Readings, read_source_each
+from gta.study import Run, Study
+from gta.train.learner import Learner, autocast
+
+Key = TypeVar("Key", bound=Hashable)
+
+Progress = Callable[[Run, int, int], None]
+"""Called as ``progress(run, iterations_done, iterations_in_all)``."""
+
+
+def subset_of(study: Study, run: Run, store: Store) -> Subset:
+    """The images that a run trains, chooses lambda and is tested on."""
+    split = study.config.split
+    seed = run.seed if split.seed == "run" else split.seed
+    return random_subset(store.labels, store.splits, run.rate, seed, split.heldout)
+
+
+def sharing(study: Study, run: Run) -> tuple[Any, ...]:
+    """What runs must agree in to see the same batches and the same test images."""
+    recipe = study.recipe(run)
+    views = recipe.augment, recipe.evaluation, recipe.image_size, recipe.mean, recipe.std
+    return run.dataset, run.rate, run.seed, recipe.batch_size, views
+
+
+class Feed:
+    """The images of runs whose ``sharing`` is equal.
+
+    Attributes:
+        store: the data set.
+        subset: which of its images.
+        evaluator: how test images are brought to the model.
+        heldout_every: after how many iterations held-out images are classified; 0 for never.
+        device: where batches go.
+    """
+
+    def __init__(self, study: Study, run: Run, store: Store, device: torch.device) -> None:
+        """Set up for ``run`` and all that agree with it.
+
+        Raises:
+            GtaError: there is no training or no test image.
+        """
+        recipe = study.recipe(run)
+        self.store, self.device, self._seed = store, device, run.seed
+        self.subset = subset_of(study, run, store)
+        self.evaluator = Evaluator(recipe)
+        self.heldout_every = study.config.heldout_every if self.subset.heldout.size else 0
+        self._augmenter = Augmenter(recipe, run.seed)
+        self._stream = BatchStream(len(self.subset.train), recipe.batch_size, run.seed)
+
+    def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, side, side), augmented, and labels (B,)."""
+        positions = self.subset.train[self._stream.batch(iteration)]
+        images = self._augmenter(self.store.images(positions), iteration).to(self.device)
+        return images, torch.from_numpy(self.store.labels[positions]).long().to(self.device)
+
+    def mixing(self, iteration: int) -> torch.Generator:
+        """The source of randomness for mixing this iteration's batch."""
+        return torch.Generator().manual_seed(derive(self._seed, Stream.MIXING, iteration))
+
+
+def train_together(
+    learners: Iterable[Learner],
+    feed: Feed,
+    failed: Callable[[Run, GtaError], None],
+    progress: Progress | None = None,
+    between: Callable[[Sequence[Learner]], None] | None = None,
+) -> list[Learner]:
+    """Train learners to their end, each iteration together; they may start at different ones.
+
+    Args:
+        learners: of runs whose ``sharing`` is equal to that of ``feed``'s.
+        feed: their batches.
+        failed: told of a run that drops out; the others go on.
+        progress: told of each iteration of each run.
+        between: called after each iteration with the learners that have not failed.
+
+    Returns:
+        Those that did not fail.
+    """
+    alive = list(learners)
+    while behind := [learner for learner in alive if not learner.finished]:
+        iteration = min(learner.iteration for learner in behind)
+        due = [learner for learner in behind if learner.iteration == iteration]
+        begin, before = time.perf_counter(), {learner: learner.seconds for learner in due}
+        dropped = _iterate(due, feed, iteration)
+        for learner, error in dropped.items():
+            failed(learner.run, error)
+        alive = [learner for learner in alive if learner not in dropped]
+        due = [learner for learner in due if learner not in dropped]
+        _watch(due, feed)
+        # Shared time counts in equal parts, so that the seconds of all add up to the clock's.
+        own = sum(learner.seconds - before[learner] for learner in due)
+        shared = time.perf_counter() - begin - own
+        for learner in due:
+            learner.seconds += shared / len(due)
+            if progress is not None:
+                progress(learner.run, learner.iteration, learner.recipe.iterations)
+        if between is not None:
+            between(alive)
+    return alive
+
+
+def _iterate(due: Sequence[Learner], feed: Feed, iteration: int) -> dict[Learner, GtaError]:
+    """Take one iteration with every learner in ``due``; tell which dropped out, and why."""
+    dropped: dict[Learner, GtaError] = {}
+
+    @contextmanager
+    def dropping(concerned: Iterable[Learner]) -> Iterator[None]:
+        try:
+            yield
+        except GtaError as error:
+            dropped.update(dict.fromkeys(concerned, error))
+
+    with dropping(due):
+        images, labels = feed.batch(iteration)
+        for mix, alike in _grouped(due, lambda learner: learner.mix).items():
+            with dropping(alike):
+                mixed = mix(images, labels, feed.mixing(iteration))
+                by_source = _grouped(alike, lambda one: (one.start, one.recipe.precision))
+                for group in by_source.values():
+                    with dropping(group):
+                        readings = _read_source(group, mixed)
+                        for learner in group:
+                            with dropping([learner]):
+                                learner.step(mixed, readings.get(learner))
+                        del readings  # they may be large: not beside the next group's
+    return dropped
+
+
+def _read_source(group: Sequence[Learner], mixed: Mixed) -> dict[Learner, Readings]:
+    """What each learner of one source and precision reads from it, where it reads anything."""
+    requests = {one: one.source_taps for one in group if one.source_taps is not None}
+    if not requests:
+        return {}
+    first = group[0]
+    with autocast(first.recipe, first.device):
+        found = read_source_each(first.start.model, mixed.images, requests.values())
+    return {learner: found[request] for learner, request in requests.items()}
+
+
+def _watch(learners: Sequence[Learner], feed: Feed) -> None:
+    """Enter the accuracy on held-out images in the last row of history, where it is time to."""
+    every = feed.heldout_every
+    watched = [one for one in learners if every and one.iteration % every == 0]
+    if not watched:
+        return
+    models = [learner.model for learner in watched]
+    found = evaluate_each(
+        models, feed.store, feed.subset.heldout, feed.evaluator, feed.device, with_mass=False
+    )
+    for learner, said in zip(watched, found, strict=True):
+        learner.history[-1]["heldout_acc1"] = said.acc1
+
+
+def _grouped(
+    learners: Iterable[Learner], key: Callable[[Learner], Key]
+) -> dict[Key, list[Learner]]:
+    groups: dict[Key, list[Learner]] = defaultdict(list)
+    for learner in learners:
+        groups[key(learner)].append(learner)
+    return groups

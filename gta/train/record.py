@@ -1,0 +1,110 @@
+"""What a trained run leaves: history, predictions, weights, and its row of metrics, last."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save_file
+
+from gta import results
+from gta.data.splits import Subset
+from gta.errors import GtaError
+from gta.evaluate import Evaluated
+from gta.study import Run, Study
+from gta.train.device import device_name, peak_memory
+from gta.train.learner import REMEDY, Learner
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
+
+
+def record(
+    study: Study,
+    learner: Learner,
+    subset: Subset,
+    test: Evaluated,
+    heldout: Evaluated | None,
+    origin: results.Origin,
+) -> None:
+    """Write all that a run leaves.
+
+    Args:
+        study: the study.
+        learner: at its end.
+        subset: its images.
+        test: what the model says of the test images.
+        heldout: and of the held-out ones, where there are any.
+        origin: the data and source that it was trained on.
+
+    Raises:
+        GtaError: if the test loss is not finite, or a file cannot be written.
+    """
+    if not math.isfinite(test.loss):  # the last step may break the weights
+        raise GtaError(f"the test loss is {test.loss:g} after the last iteration; {REMEDY}")
+    run, recipe = learner.run, learner.recipe
+    results.write(study, "history", run, learner.history)
+    rows = test.rows("test") + (heldout.rows("heldout") if heldout else [])
+    results.write(study, "predictions", run, rows)
+    if study.keeps_weights(run):
+        save_weights(study.path("models", run), learner.model, run, study.digest(run))
+    metrics: dict[str, Any] = {
+        "acc1": test.acc1,
+        "loss": test.loss,
+        "heldout_acc1": heldout.acc1 if heldout else None,
+        "heldout_loss": heldout.loss if heldout else None,
+        "n_train": len(subset.train),
+        "n_test": len(subset.test),
+        "n_heldout": len(subset.heldout),
+        "iterations": recipe.iterations,
+        "seconds": learner.seconds,
+        "images_per_second": recipe.iterations * recipe.batch_size / learner.seconds,
+        "peak_memory_mb": peak_memory(learner.device),
+        "device": device_name(learner.device),
+        "precision": recipe.precision,
+        "attention_mass": test.attention_mass,
+        "recipe_digest": study.digest(run),
+        "data_digest": origin.data,
+        "source_digest": origin.source,
+        "versions": _versions(),
+        "git_commit": _git_commit(),
+        "finished_at": datetime.now(UTC).replace(microsecond=0),
+    }
+    results.write(study, "metrics", run, [metrics])
+
+
+def save_weights(path: Path, model: VisionTransformer, run: Run, digest: str) -> None:
+    """Write a trained model as safetensors, its run and recipe digest in the metadata."""
+    weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    with results.whole(path) as hidden:
+        save_file(weights, hidden, metadata={"run": run.name, "recipe_digest": digest})
+
+
+@cache
+def _versions() -> str:
+    packages = ("gta", "torch", "torchvision", "timm", "numpy")
+    found = {name: version(name) for name in packages}
+    return json.dumps({"python": platform.python_version(), **found})
+
+
+@cache
+def _git_commit() -> str:
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
