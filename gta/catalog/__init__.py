@@ -1,5 +1,6 @@
 """What is known of each method, source, data set and architecture, as data (no torch here)."""
 
+from gta.catalog.accelerators import ACCELERATORS, UTILISATION, AcceleratorInfo
 from gta.catalog.architectures import ARCHITECTURES, ArchitectureInfo
 from gta.catalog.archives import Archive, Form
 from gta.catalog.datasets import (
@@ -16,6 +17,7 @@ from gta.catalog.protocols import PROTOCOLS, Protocol
 from gta.catalog.sources import SOURCES, SourceInfo
 
 __all__ = [
+    "ACCELERATORS",
     "ARCHITECTURES",
     "BSS_LISTS",
     "DATASETS",
@@ -27,6 +29,8 @@ __all__ = [
     "RENDERER_VERSION",
     "SOURCES",
     "STORE_FORMAT",
+    "UTILISATION",
+    "AcceleratorInfo",
     "ArchitectureInfo",
     "Archive",
     "Counts",

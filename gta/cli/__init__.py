@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import gta
-from gta.cli import data, outputs, runs, sources
+from gta.cli import clean, data, outputs, plan, rerun, runs, sources, status
 from gta.errors import GtaError
 
 app = typer.Typer(
@@ -25,9 +25,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 runs.add_to(app)
+plan.add_to(app)
 data.add_to(app)
 sources.add_to(app)
 outputs.add_to(app)
+rerun.add_to(app)
+status.add_to(app)
+clean.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:
@@ -52,6 +56,10 @@ def _about(
     **What a study will run, and how far it is**
 
         gta runs --config config/paper.yaml
+
+    **What it costs**
+
+        gta plan --config config/paper.yaml
 
     **One cell of one table again**
 

@@ -119,7 +119,10 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         (lambda c: c["methods"].update(gtaa=None), "methods: there is no method 'gtaa'"),
         (lambda c: c.update(extra_methods=["probe"]), "extra_methods: there is no method 'probe'"),
         (lambda c: c.update(pack=["lambda"]), "pack: there is no field of a run 'lambda'"),
-        (lambda c: c["recipe"].update(architecture="vit"), "recipe.architecture: there is no architecture"),
+        (
+            lambda c: c["recipe"].update(architecture="vit"),
+            "recipe.architecture: there is no architecture",
+        ),
         (lambda c: override(c, method=["gtaa"]), "overrides: there is no method 'gtaa'"),
         (lambda c: override(c, mix=["cutmix"]), "overrides: there is no mix 'cutmix'"),
         (

@@ -48,6 +48,8 @@ STUDY: dict[str, Any] = {
     "tables_file": "tables.yaml",
 }
 
+SNAKEMAKE = ["--cores", "1", "--snakefile", str(ROOT / "workflow/Snakefile")]
+
 
 class Folder:
     """A working folder of its own, with the small study in it."""
@@ -58,11 +60,19 @@ class Folder:
 
     def run(self, *arguments: str, **changes: Any) -> subprocess.CompletedProcess[str]:
         """Call Snakemake on the study with some keys changed."""
+        snakemake = [sys.executable, "-m", "snakemake", "--configfile", "small.yaml"]
+        return self._call([*snakemake, *SNAKEMAKE, *arguments], **changes)
+
+    def rerun(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Call `gta rerun` on the study's table."""
+        gta = [str(Path(sys.executable).with_name("gta")), "rerun", "small", "-c", "small.yaml"]
+        return self._call([*gta, *arguments, "--yes", "--", *SNAKEMAKE])
+
+    def _call(self, command: list[str], **changes: Any) -> subprocess.CompletedProcess[str]:
         (self.path / "tables.yaml").write_text(yaml.safe_dump(self.tables))
         (self.path / "small.yaml").write_text(yaml.safe_dump({**STUDY, **changes}))
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "small.yaml"]
         return subprocess.run(
-            [*command, "--snakefile", str(ROOT / "workflow/Snakefile"), *arguments],
+            command,
             cwd=self.path,
             capture_output=True,
             text=True,
@@ -113,6 +123,23 @@ def test_a_change_of_captions_trains_nothing(done: Folder) -> None:
         assert "table" in planned.stdout + planned.stderr
     finally:
         done.tables = TABLES
+
+
+def test_one_run_of_a_pack_again(done: Folder) -> None:
+    old, table = done.part("gta", "0.1"), done.path / "results/small/tables/small.md"
+    before = old.read_bytes(), done.part("finetune", "0").read_bytes(), done.row("gta", "0.1")
+    made = table.stat().st_mtime_ns
+    again = done.rerun("--method", "gta")
+    assert again.returncode == 0, again.stderr
+    (retired,) = (done.path / "results/small/retired").iterdir()
+    name = old.relative_to(done.path / "results/small")
+    assert (retired / name).read_bytes() == before[0]
+    assert done.part("finetune", "0").read_bytes() == before[1]
+    assert old.read_bytes() != before[0]  # it holds when it was made
+    assert done.row("gta", "0.1")["acc1"] == before[2]["acc1"]
+    assert table.stat().st_mtime_ns > made
+    assert "1 runs trained; test accuracy as before in 1 of 1" in again.stdout
+    assert "Nothing to be done" in done.run().stderr
 
 
 def test_a_lambda_more_trains_it_alone_and_a_failing_run_loses_no_other(done: Folder) -> None:

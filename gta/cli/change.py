@@ -1,0 +1,95 @@
+"""Cells of a table and accuracies of runs, before and after the runs were trained again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from math import isnan, nan
+from typing import TYPE_CHECKING, Any
+
+from gta.errors import GtaError
+from gta.study import Run, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Of tables that have cells of runs, by kind: the number, and what stands behind its ±.
+NUMBERS = {
+    "accuracy": ("acc1_mean", "acc1_std"),
+    "gains": ("acc1_mean", "acc1_half"),
+    "segmentation": ("jaccard", "jaccard_std"),
+}
+HOLE = "-"
+SAME = 1e-9  # percent; accuracies are rounded to float64 alone
+
+
+def cells_of(study: Study, name: str, runs: Iterable[Run]) -> pd.DataFrame | None:
+    """The rows of a table's tidy frame that runs belong to, method as ``method``.
+
+    None where it has no such cells (a figure), or cannot be made yet.
+    """
+    from gta import tables
+
+    spec = study.tables.get(name)
+    if spec is None or spec.kind not in NUMBERS:
+        return None
+    try:
+        frame, _ = tables.make(study, name)
+    except GtaError:
+        return None
+    frame = frame.rename(columns={"model": "method"})
+    fields = ["dataset", "rate", "source", "method", "mix"]
+    wanted = {tuple(getattr(run, field) for field in fields) for run in runs}
+    return frame[[row in wanted for row in frame[fields].itertuples(index=False, name=None)]]
+
+
+def change_of(
+    study: Study, name: str, before: pd.DataFrame | None, after: pd.DataFrame
+) -> Iterator[str]:
+    """Lines that tell cells before and after, as ``cells_of`` gives them."""
+    from gta.tables.layout import CHOSEN_BY, HEADINGS, title_of
+
+    fields = [*(field for field in (*HEADINGS, "protocol") if field in after)]
+    mean, deviation = NUMBERS[study.tables[name].kind]
+    was = {} if before is None else _numbers(before, fields, mean, deviation)
+    told = ""
+    yield f"{name}: {study.tables[name].title}"
+    for key, (number, text) in _numbers(after, fields, mean, deviation).items():
+        old, old_text = was.get(key, (nan, HOLE))
+        named = dict(zip(fields, key, strict=True))
+        selection = CHOSEN_BY[str(named.pop("selection"))]
+        cell = ", ".join(
+            str(value) if field == "protocol" else title_of(study, field, value)
+            for field, value in named.items()
+            if (field, value) != ("mix", "none")
+        )
+        if cell != told:
+            yield f"  {cell}"
+            told = cell
+        difference = "" if isnan(number - old) else f"  {number - old:+.2f}"
+        yield f"    {selection:<23}{old_text:>23} -> {text}{difference}"
+
+
+def _numbers(
+    frame: pd.DataFrame, fields: list[str], mean: str, deviation: str
+) -> dict[tuple[Any, ...], tuple[float, str]]:
+    """Number and text of each row, by its fields."""
+    numbers = {}
+    for row in frame.to_dict("records"):
+        text = HOLE
+        if not isnan(row[mean]):
+            spread = "" if isnan(row[deviation]) else f" ± {row[deviation]:.2f}"
+            text = f"{row[mean]:.2f}{spread} (λ {row['lam']:g})"
+        numbers[tuple(row[field] for field in fields)] = row[mean], text
+    return numbers
+
+
+def accuracies_line(study: Study, before: Mapping[Run, float], after: Mapping[Run, float]) -> str:
+    """How many runs give the accuracy that they gave before, and which is furthest from it."""
+    both = [run for run in after if run in before]
+    moved = {run: abs(after[run] - before[run]) for run in both}
+    same = sum(difference <= SAME for difference in moved.values())
+    said = f"{len(after):,} runs trained; test accuracy as before in {same:,} of {len(both):,}"
+    if same < len(both):
+        run = max(both, key=moved.__getitem__)
+        said += f"; furthest: {before[run]:.2f} -> {after[run]:.2f} ({study.title(run)})"
+    return said

@@ -1,0 +1,97 @@
+"""Floating-point operations of a ViT, from its architecture.
+
+Counted are the products of matrices, two operations a multiplication and addition; all else (norms,
+softmax, GELU, the loss, the optimiser) is a few percent. What an implementation computes twice, as
+fused attention its scores in the backward pass, counts once. Shapes: T tokens of which N are
+patches, D the width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from gta.models.taps import Blocks, TapRequest
+from gta.models.vit import create
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
+
+
+@dataclass(frozen=True)
+class Flops:
+    """Floating-point operations for one image."""
+
+    forward: int
+    backward: int
+
+
+def outline(architecture: str, image_size: int, num_classes: int) -> VisionTransformer:
+    """A ViT of shapes alone: no memory, no weights.
+
+    Raises:
+        GtaError: as ``gta.models.vit.create``.
+    """
+    with torch.device("meta"):
+        return create(architecture, image_size, num_classes)
+
+
+def training_flops(model: VisionTransformer, trains: Callable[[str], bool]) -> Flops:
+    """What one image costs in training.
+
+    The backward pass of a product of activations and weights is two products of its size: one for
+    the gradient of the weights, where they train, and one for that of the activations, where
+    anything before them trains.
+
+    Args:
+        model: a timm ``VisionTransformer``; its weights may be on the meta device.
+        trains: whether the parameter of a name trains.
+    """
+    forward = backward = 0
+    flows = False  # whether what enters the next product needs a gradient
+    tokens, patches = _tokens(model), int(model.patch_embed.num_patches)
+    for name, parameter in model.named_parameters():
+        if name.endswith("attn.proj.weight"):  # before it, softmax(q k^T) v
+            scores = 4 * tokens * tokens * int(model.embed_dim)
+            forward += scores
+            backward += 2 * scores * flows
+        trained = trains(name)
+        if name.endswith(".weight") and parameter.ndim > 1:
+            of_patches = name.startswith("patch_embed.")
+            rows = patches if of_patches else 1 if name.startswith("head.") else tokens
+            product = 2 * rows * parameter.numel()
+            forward += product
+            backward += product * (trained + (flows and not of_patches))
+        flows = flows or trained
+    return Flops(forward, backward)
+
+
+def source_flops(model: VisionTransformer, request: TapRequest) -> int:
+    """What one image costs in a frozen source, which is read no further than its last tap."""
+    tokens, width, depth = _tokens(model), int(model.embed_dim), len(model.blocks)
+    embedding = 2 * int(model.patch_embed.num_patches) * model.patch_embed.proj.weight.numel()
+    attention = 8 * tokens * width * width + 4 * tokens * tokens * width
+    block = attention + 4 * tokens * model.get_parameter("blocks.0.mlp.fc1.weight").numel()
+    if request.features:
+        return embedding + depth * block
+    # all but the last block's keys and [cls] query, and what a reading asks for beyond
+    readings = (
+        (request.cls_logits, 2 * (tokens + 1) * width * width),
+        (request.cls_attention, 2 * (tokens + 1) * width * width),
+        (request.msa_output, attention),
+        (request.block_output, block),
+    )
+    return embedding + max(
+        _last(blocks, depth) * block + within for blocks, within in readings if blocks
+    )
+
+
+def _tokens(model: VisionTransformer) -> int:
+    return int(model.patch_embed.num_patches) + int(model.num_prefix_tokens)
+
+
+def _last(blocks: Blocks, depth: int) -> int:
+    return depth - 1 if isinstance(blocks, str) else max(block % depth for block in blocks)
