@@ -47,6 +47,22 @@ def random_store(folder: Path, side: int = 16, *, masks: bool = True, seed: int 
     return write(folder, "random", CLASSES, items)
 
 
+def voc_like_store(folder: Path, sizes: Sequence[tuple[int, int]], seed: int = 0) -> Store:
+    """Test images of noise with masks of classes: rectangles of classes 3, 7 and 20, and void."""
+    random = np.random.default_rng(seed)
+    items = []
+    for position, (height, width) in enumerate(sizes):
+        mask = np.zeros((height, width), dtype=np.uint8)
+        for value in (3, 7, 20)[: 1 + position % 3]:
+            top, left = random.integers(0, height // 2), random.integers(0, width // 2)
+            bottom, right = top + height // 3, left + width // 3
+            mask[top - 1 if top else 0 : bottom + 1, left - 1 if left else 0 : right + 1] = 255
+            mask[top:bottom, left:right] = value
+        pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        items.append(Item(f"2007_{position:06d}", 2, "test", pixels, mask))
+    return write(folder, "voc12", [f"class {n}" for n in range(1, 21)], items)
+
+
 def random_weights(architecture: str, image_size: int, seed: int = 0) -> dict[str, Any]:
     """A backbone's weights, large enough for its attention to be far from even."""
     import torch
@@ -68,9 +84,9 @@ def prepare_inputs(study: Study) -> None:
     recipe = study.config.recipe
     for seed, dataset in enumerate(study.config.datasets):
         random_store(study.store(dataset), recipe.image_size, seed=seed)
-    study.weights_root.mkdir(parents=True, exist_ok=True)
     for seed, source in enumerate(study.config.sources.values()):
         weights = random_weights(recipe.architecture, recipe.image_size, seed)
+        study.weights(source).parent.mkdir(parents=True, exist_ok=True)
         save_file(weights, study.weights(source))
 
 

@@ -50,7 +50,7 @@ def _files(study: Study, name: str) -> str:
 
     info = study.dataset_info(name)
     if info.kind == "procedural":
-        return "rendered here"
+        return "rendered"
     try:
         folder = folder_of(study, name)
     except GtaError:
@@ -62,8 +62,8 @@ def _files(study: Study, name: str) -> str:
     if here:
         return ", ".join(path.name for path in here)
     if any(all(archive.urls for archive in form.archives) for form in info.forms):
-        return "to be fetched"
-    return "to be placed by hand"
+        return "to fetch"
+    return "place by hand"
 
 
 @data.command("fetch")

@@ -1,4 +1,4 @@
-"""``gta collect``, ``table``, ``segmentation``, ``figure``, ``attention``: what is read."""
+"""``gta collect``, ``intervals``, ``table``, ``segmentation``, ``figure``, ``attention``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gta import results
-from gta.cli.options import DEFAULT_CONFIG, Configs, Device, bars, chosen, origins
+from gta.cli.options import DEFAULT_CONFIG, Configs, Device, bars, chosen, claimed, origins
 from gta.errors import GtaError
 from gta.study import Study
 
@@ -40,6 +40,7 @@ class Selection(StrEnum):
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("collect")(collect)
+    app.command("intervals")(write_intervals)
     app.command("table")(show_tables)
     app.command("segmentation")(segmentation)
     app.command("figure")(draw_figures)
@@ -59,6 +60,23 @@ def collect(config: Configs = DEFAULT_CONFIG) -> None:
     print(f"{study.folder / 'metrics.parquet'}: {table.num_rows:,} of {len(study.runs):,} runs")
     for run, state in holes.items():
         print(f"{state.state}: {run.name}")
+
+
+def write_intervals(config: Configs = DEFAULT_CONFIG) -> None:
+    """Bootstrap the gains over fine-tuning into `results/<study>/intervals.parquet`.
+
+    Of all collected runs, from their predictions, paired by test image and run seed; tables of
+    accuracy mark the gains whose 95 % interval leaves zero. What was computed of the same
+    predictions before is kept.
+
+        gta intervals --config config/paper.yaml
+    """
+    from gta import tables
+
+    study = Study.load(config)
+    found = tables.intervals(study, results.read_collected(study), tables.read_intervals(study))
+    tables.write_intervals(study, found)
+    print(f"{study.folder / 'intervals.parquet'}: {found.num_rows:,} gains")
 
 
 def show_tables(
@@ -91,20 +109,18 @@ def show_tables(
     from gta import tables
 
     study = Study.load(config)
-    layouts = {
-        "accuracy": tables.accuracy_page,
-        "segmentation": tables.segmentation_page,
-        "gains": tables.gains_page,
-    }
-    for name in chosen(study, names, study.tables):
-        frame, page = tables.make(study, name)
+    wanted = chosen(study, names, study.tables)
+    made_of_runs = any(study.tables[name].kind != "statistics" for name in wanted)
+    collected = tables.read_all(study) if made_of_runs else None
+    for name in wanted:
+        frame, page = tables.make(study, name, collected)
         if write:
             for path in tables.write(study, frame, page):
                 print(path)
             continue
         if selection and "selection" in frame:
             frame = frame[frame["selection"] == selection]
-            page = layouts[study.tables[name].kind](study, name, frame)
+            page = tables.lay_out(study, name, frame)
         if form is Format.csv:
             print(frame.to_csv(index=False), end="")
         else:
@@ -127,11 +143,11 @@ def segmentation(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> N
     from gta.train import pick_device
 
     study = Study.load(config)
-    with bars() as progress:
+    with claimed(device) as where, bars() as progress:
         task = progress.add_task("models", total=None)
         measured = segment(
             study,
-            pick_device(device),
+            pick_device(where),
             lambda done, models: progress.update(task, completed=done, total=models),
         )
     write(study, measured)

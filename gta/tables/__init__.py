@@ -1,21 +1,36 @@
 """Tables: lambda chosen by two rules, tidy frames beside the paper's numbers, four formats."""
 
-from gta.tables.build import accuracy, read_reference, segmentation, statistics
-from gta.tables.files import make, write
+from gta.tables.agreement import agreement, agreement_page
+from gta.tables.beside import read_reference
+from gta.tables.bootstrap import INTERVALS, intervals, read_intervals, write_intervals
+from gta.tables.build import accuracy, statistics
+from gta.tables.files import Collected, lay_out, make, read_all, write
 from gta.tables.gains import gains, gains_page
-from gta.tables.layout import Page, accuracy_page, segmentation_page, statistics_page
+from gta.tables.layout import Page, accuracy_page, statistics_page
+from gta.tables.optimism import optimism, optimism_page
 from gta.tables.render import to_html, to_latex, to_markdown
+from gta.tables.segmentation import segmentation, segmentation_page
 from gta.tables.selection import gather, over_lambda, select
 
 __all__ = [
+    "INTERVALS",
+    "Collected",
     "Page",
     "accuracy",
     "accuracy_page",
+    "agreement",
+    "agreement_page",
     "gains",
     "gains_page",
     "gather",
+    "intervals",
+    "lay_out",
     "make",
+    "optimism",
+    "optimism_page",
     "over_lambda",
+    "read_all",
+    "read_intervals",
     "read_reference",
     "segmentation",
     "segmentation_page",
@@ -26,4 +41,5 @@ __all__ = [
     "to_latex",
     "to_markdown",
     "write",
+    "write_intervals",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,63 @@ from gta.data.store import Store
 from gta.errors import GtaError
 from gta.results import State
 from gta.study import Run, Study
-from gta.tables.build import accuracy, read_reference, segmentation, statistics
+from gta.tables.agreement import agreement, agreement_page
+from gta.tables.beside import read_reference
+from gta.tables.bootstrap import INTERVALS, read_intervals
+from gta.tables.build import accuracy, statistics
 from gta.tables.gains import gains, gains_page
-from gta.tables.layout import Page, accuracy_page, segmentation_page, statistics_page
+from gta.tables.holes import UNCOLLECTED
+from gta.tables.layout import Page, accuracy_page, statistics_page
+from gta.tables.optimism import optimism, optimism_page
 from gta.tables.render import to_html, to_latex, to_markdown
-from gta.tables.selection import IDENTITY
+from gta.tables.segmentation import segmentation, segmentation_page
+from gta.tables.selection import IDENTITY, identity_of, select
+
+PAGES = {
+    "accuracy": accuracy_page,
+    "agreement": agreement_page,
+    "gains": gains_page,
+    "optimism": optimism_page,
+    "segmentation": segmentation_page,
+    "statistics": statistics_page,
+}
 
 
-def make(study: Study, name: str) -> tuple[pd.DataFrame, Page]:
+@dataclass(frozen=True)
+class Collected:
+    """What all tables of a study are made of, read and chosen once.
+
+    Attributes:
+        metrics: as ``gta.results.read_collected`` gives them.
+        selected: as ``gta.tables.select`` gives it.
+        intervals: of the schema ``gta.tables.INTERVALS``, empty where none were computed.
+    """
+
+    metrics: pd.DataFrame
+    selected: pd.DataFrame
+    intervals: pd.DataFrame
+
+
+def read_all(study: Study) -> Collected:
+    """Read what the study's runs have left, and choose every lambda.
+
+    Raises:
+        GtaError: if metrics are missing or damaged, or intervals damaged.
+    """
+    metrics = results.read_collected(study)
+    selected = select(study, metrics, states_of_missing(study, metrics))
+    intervals = read_intervals(study)
+    kept = INTERVALS.empty_table() if intervals is None else intervals
+    return Collected(metrics, selected, kept.to_pandas())
+
+
+def make(study: Study, name: str, collected: Collected | None = None) -> tuple[pd.DataFrame, Page]:
     """Build a table from what the study's runs have left.
 
     Args:
         study: the study.
         name: of one of its tables.
+        collected: as ``read_all`` gives it, where several tables are made; default: read now.
 
     Returns:
         The tidy frame, and the table as it is shown.
@@ -35,22 +80,35 @@ def make(study: Study, name: str) -> tuple[pd.DataFrame, Page]:
     Raises:
         GtaError: if a file that the table is made of is missing or damaged.
     """
+    frame = _frame(study, name, collected)
+    return frame, lay_out(study, name, frame)
+
+
+def lay_out(study: Study, name: str, table: pd.DataFrame) -> Page:
+    """A table as it is shown, of its tidy frame or some of its rows."""
+    return PAGES[study.tables[name].kind](study, name, table)
+
+
+def _frame(study: Study, name: str, collected: Collected | None) -> pd.DataFrame:
     kind = study.tables[name].kind
-    reference = read_reference(study, name)
     if kind == "statistics":
-        table = statistics(study, name, _counts(study), reference)
-        return table, statistics_page(study, name, table)
-    metrics = results.read_collected(study)
-    states = states_of_missing(study, metrics)
+        return statistics(study, name, _counts(study), read_reference(study, name))
+    found = collected or read_all(study)
     if kind == "accuracy":
-        table = accuracy(study, name, metrics, reference, states)
-        return table, accuracy_page(study, name, table)
+        return _accuracy(study, name, found)
     if kind == "gains":
-        table = gains(study, name, metrics, states)
-        return table, gains_page(study, name, table)
+        return gains(study, name, found.metrics, found.selected)
+    if kind == "optimism":
+        return optimism(study, name, found.metrics, found.selected)
+    if kind == "agreement":
+        names = [other for other, spec in study.tables.items() if spec.kind == "accuracy"]
+        return agreement([_accuracy(study, other, found) for other in names])
     measured = _read_segmentation(study)
-    table = segmentation(study, name, metrics, measured, reference, states)
-    return table, segmentation_page(study, name, table)
+    return segmentation(study, name, found.selected, measured, read_reference(study, name))
+
+
+def _accuracy(study: Study, name: str, found: Collected) -> pd.DataFrame:
+    return accuracy(study, name, found.selected, read_reference(study, name), found.intervals)
 
 
 def write(study: Study, table: pd.DataFrame, page: Page) -> list[Path]:
@@ -74,10 +132,9 @@ def states_of_missing(study: Study, metrics: pd.DataFrame) -> dict[Run, State]:
     there = set(metrics[IDENTITY].itertuples(index=False, name=None))
     found: dict[Run, State] = {}
     for run in study.runs:
-        if tuple(getattr(run, field) for field in IDENTITY) not in there:
+        if identity_of(run) not in there:
             state = results.state(study, run)
-            late = State("missing", "done, but not collected yet")
-            found[run] = late if state.state == "done" else state
+            found[run] = UNCOLLECTED if state.state == "done" else state
     return found
 
 

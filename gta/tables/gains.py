@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gta.results import State
-from gta.study import Run, Study
-from gta.tables.build import cells_of, in_order
-from gta.tables.layout import CHOSEN_BY, Cell, Page, choice, choice_remarks, grid, title_of
-from gta.tables.notes import recipe_note
-from gta.tables.selection import CELL, select
+from gta.study import Study
+from gta.tables.bootstrap import LEVEL
+from gta.tables.cells import cells_of, in_order
+from gta.tables.layout import CHOSEN_BY, Cell, Page, choice, grid, title_of
+from gta.tables.notes import choice_remarks, hole_remarks, recipe_note
+from gta.tables.selection import CELL
 
-LEVEL = 0.95
+PLACE = ["selection", *(field for field in CELL if field != "method")]
 
 
 def half_width(values: NDArray[np.floating]) -> float:
@@ -38,7 +38,7 @@ def gains(
     study: Study,
     name: str,
     metrics: pd.DataFrame,
-    states: Mapping[Run, State] | None = None,
+    selected: pd.DataFrame,
 ) -> pd.DataFrame:
     """Accuracy of each cell and its gain over the table's baseline with the same seeds.
 
@@ -48,7 +48,7 @@ def gains(
         study: the study.
         name: of a table of kind ``gains``; its ``baseline`` is a method.
         metrics: as ``gta.results.read_collected`` gives them.
-        states: why runs are not in ``metrics``, where that is known.
+        selected: as ``gta.tables.select`` gives it.
 
     Returns:
         A row for each selection and cell: ``table, selection, dataset, source, method, mix, rate,
@@ -57,17 +57,13 @@ def gains(
         NaN; the baseline has no gain.
     """
     baseline = study.tables[name].baseline
-    cells = cells_of(study, name).merge(select(study, metrics, states), on=CELL, how="left")
+    cells = cells_of(study, name).merge(selected, on=CELL, how="left").to_dict("records")
     runs = metrics.set_index([*CELL, "lam"]).sort_values("seed").sort_index(kind="stable")
+    twins = {tuple(cell[f] for f in PLACE): cell for cell in cells if cell["method"] == baseline}
     rows: list[dict[Any, Any]] = []
-    for cell in cells.to_dict("records"):
+    for cell in cells:
         own = _seeds(runs, cell)
-        twin = next(
-            other
-            for other in cells.to_dict("records")
-            if other["method"] == baseline
-            and all(other[f] == cell[f] for f in ("selection", "dataset", "source", "mix", "rate"))
-        )
+        twin = twins[tuple(cell[field] for field in PLACE)]
         gained = (own["acc1"] - _seeds(runs, twin)["acc1"]).dropna()
         if cell["method"] == baseline:
             gained = gained.iloc[:0]
@@ -97,7 +93,7 @@ def gains_page(study: Study, name: str, table: pd.DataFrame) -> Page:
 
     def accuracy(row: Any) -> Cell:
         chosen, text = choice(study, row, row.method)
-        return Cell(row.acc1_mean, row.acc1_half, chosen, page.note(text))
+        return Cell(row.acc1_mean, row.acc1_half, chosen, notes=page.note(text))
 
     columns = {
         "Accuracy": accuracy,
@@ -117,6 +113,7 @@ def gains_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         f"Mean ± half the width of Student's 95 % interval over {len(study.config.seeds)} run "
         "seeds; gains are differences between runs of one seed."
     )
+    page.remarks.extend(hole_remarks(table))
     page.remarks.extend(choice_remarks(study, table["method"]))
     page.remarks.append(recipe_note(study, study.runs_of(name), partial(title_of, study)))
     return page

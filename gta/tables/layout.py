@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import isnan, nan
@@ -12,8 +12,19 @@ import pandas as pd
 
 from gta.catalog import METHODS, MIXES
 from gta.study import Study
-from gta.tables.build import COUNTS, PRETRAINED, PROTOCOL
-from gta.tables.notes import method_notes, recipe_note
+from gta.tables.bootstrap import BASELINE
+from gta.tables.build import COUNTS
+from gta.tables.cells import PRETRAINED
+from gta.tables.notes import (
+    ABOVE,
+    BELOW,
+    WITHIN,
+    choice_remarks,
+    gain_remarks,
+    hole_remarks,
+    paper_remark,
+    recipe_note,
+)
 from gta.tables.selection import CELL
 
 CHOSEN_BY = {"test": "λ by test accuracy", "heldout": "λ by held-out accuracy"}
@@ -28,7 +39,6 @@ HEADINGS = {
     "selection": "",  # its titles speak for themselves
 }
 COUNT_TITLES = dict(zip(COUNTS, ("Classes", "Training images", "Test images"), strict=True))
-MEASURE_TITLES = {"matched_jaccard": "Matched Jaccard", "attention_mass": "Attention mass"}
 
 
 @dataclass(frozen=True)
@@ -39,17 +49,25 @@ class Cell:
         mean: the number; NaN in a hole.
         std: its standard deviation; NaN where there is none.
         lam: the lambda that was chosen, shown where there was a choice; else NaN.
+        other_lam: that of the other selection, where the number compares the two.
         notes: numbers of the notes that belong to it.
         best: whether it is the best of its column.
         form: format of the number.
+        mark: a sign that the remarks explain.
+        about: what the mark stands on, shown where a pointer rests.
+        of: the number of which ``mean`` is a part; NaN where it is none.
     """
 
     mean: float
     std: float = nan
     lam: float = nan
+    other_lam: float = nan
     notes: tuple[int, ...] = ()
     best: bool = False
     form: str = ".2f"
+    mark: str = ""
+    about: str = ""
+    of: float = nan
 
 
 @dataclass
@@ -110,33 +128,46 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     named = [*spec.groups, *spec.rows]
     more = [f for f in CELL if f not in {*named, *across} and table[f].nunique() > 1]
     down = [*named, *more]
-    best = _best(table, "acc1_mean", ["selection", *spec.groups, *across])
+    highest = best(table, "acc1_mean", ["selection", *spec.groups, *across])
     has_paper = "paper_mean" in table
 
     def ours(row: Any) -> Cell:
         chosen, text = choice(study, row, row.method)
-        return Cell(row.acc1_mean, row.acc1_std, chosen, page.note(text), bool(best[row.Index]))
+        mark, about = gain_mark(row)
+        first = bool(highest[row.Index])
+        notes = page.note(text)
+        return Cell(
+            row.acc1_mean,
+            row.acc1_std,
+            chosen,
+            notes=notes,
+            best=first,
+            mark=mark,
+            about=about,
+        )
 
     columns: dict[str, Callable[[Any], Cell]] = {"": ours}
     if has_paper:
         columns = {
             "ours": ours,
             "paper": lambda row: Cell(row.paper_mean, row.paper_std),
-            "Δ": lambda row: Cell(row.delta, form="+.2f"),
+            "Δ": difference,
         }
     if has_paper:
         for selection, rows in table.groupby("selection", sort=False):
             page.blocks.append(
                 (CHOSEN_BY[str(selection)], grid(study, rows, down, across, columns))
             )
-        page.remarks.append("paper: arXiv 2401.02656; Δ: ours less the paper's.")
+        page.remarks.append(paper_remark())
     else:
         page.blocks.append(("", grid(study, table, down, ["selection", *across], columns)))
     seeds = ", ".join(map(str, study.config.seeds))
     page.remarks.append(f"Mean ± sample standard deviation over seeds {seeds}.")
-    if best.any():
+    if highest.any():
         within = " and ".join(HEADINGS[f].lower() for f in spec.groups)
         page.remarks.append(f"Bold: the best of a column{' within a ' + within if within else ''}.")
+    page.remarks.extend(gain_remarks(study, table))
+    page.remarks.extend(hole_remarks(table))
     page.remarks.extend(choice_remarks(study, table["method"]))
     page.remarks.append(recipe_note(study, study.runs_of(name), partial(title_of, study)))
     return page
@@ -146,13 +177,14 @@ def statistics_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     """Lay out what ``gta.tables.build.statistics`` gives."""
     spec = study.tables[name]
     page = Page(name, spec.title, spec.caption, [])
-    whose = {"": "ours", "paper_": "paper"} if "paper_classes" in table else {"": ""}
+    beside = {"": "ours", "paper_": "paper", "delta_": "Δ"}
+    whose = beside if "paper_classes" in table else {"": ""}
     lines = []
     for row in table.to_dict("records"):
         notes = page.note(row["missing"])
         lines.append(
             [
-                _count(row[prefix + count], () if prefix else notes)
+                _count(row[prefix + count], () if prefix else notes, prefix == "delta_")
                 for count in COUNTS
                 for prefix in whose
             ]
@@ -165,69 +197,17 @@ def statistics_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     return page
 
 
-def segmentation_page(study: Study, name: str, table: pd.DataFrame) -> Page:
-    """Lay out what ``gta.tables.build.segmentation`` gives: both selections side by side."""
-    spec = study.tables[name]
-    page = Page(name, spec.title, spec.caption, [])
-    elsewhere = table["dataset"].notna() & (table["dataset"] != table["evaluated_on"])
-    down = ["evaluated_on", *(["dataset"] if elsewhere.any() else []), "model"]
-    down += [f for f in ("source", "mix") if table[f].nunique() > 1] + ["rate"]
-    protocols = list(dict.fromkeys(table["protocol"]))
-    columns: dict[str, Callable[[Any], Cell]] = {}
-    blocks = []
-    for protocol in protocols:
-        rows = table[table["protocol"] == protocol]
-        first = protocol == protocols[0]
-        columns = {f"Jaccard, {protocol}": _measure(page, study, rows, "jaccard", first)}
-        if "paper_jaccard" in table:
-            columns["paper"] = lambda row: Cell(row.paper_jaccard)
-            columns["Δ"] = lambda row: Cell(row.delta, form="+.2f")
-        if protocol == protocols[-1]:
-            for measure, title in MEASURE_TITLES.items():
-                columns[title] = _measure(page, study, rows, measure)
-        blocks.append(grid(study, rows, down, ["selection"], columns))
-    cells = pd.concat(blocks, axis=1)
-    order = list(dict.fromkeys(cells.columns.get_level_values(0)))
-    page.blocks.append(("", cells[order]))
-    seeds = ", ".join(map(str, study.config.seeds))
-    page.remarks.append(f"On the test images; mean ± sample standard deviation over seeds {seeds}.")
-    known = table.dropna(subset="mass").drop_duplicates("protocol")[PROTOCOL]
-    for protocol, mass, heads, ignore_void in known.to_numpy().tolist():
-        void = ", void pixels left out" if ignore_void else ""
-        page.remarks.append(
-            f"Jaccard, {protocol}: the fewest patches that hold {100 * mass:g} % of a head's "
-            f"attention, {heads} head{void}."
-        )
-    page.remarks.append(
-        "Matched Jaccard: as many patches as the objects cover, the strongest in the mean of heads."
-    )
-    page.remarks.extend(choice_remarks(study, table["model"]))
-    page.remarks.append(recipe_note(study, study.runs_of(name), partial(title_of, study)))
-    return page
-
-
-def _measure(
-    page: Page, study: Study, rows: pd.DataFrame, name: str, with_lam: bool = False
-) -> Callable[[Any], Cell]:
-    best = _best(rows, name, ["selection", "evaluated_on"])
-
-    def cell(row: Any) -> Cell:
-        chosen, text = choice(study, row, row.model) if with_lam else (nan, row.missing)
-        mean, std = getattr(row, name), getattr(row, f"{name}_std")
-        return Cell(mean, std, chosen, page.note(text), bool(best[row.Index]))
-
-    return cell
-
-
 def choice(study: Study, row: Any, method: str) -> tuple[float, str]:
     """Lambda where there was one to choose, and the note that a row's first cell bears."""
     lam = row.lam if method in METHODS and len(study.grid(method)) > 1 else nan
-    elsewhere = row.chosen_at != row.rate and not isnan(row.chosen_at)
-    return lam, row.missing or (
-        f"At {row.rate:g} % nothing is held out: λ as chosen at {row.chosen_at:g} %."
-        if elsewhere
-        else ""
-    )
+    return lam, choice_note(row)
+
+
+def choice_note(row: Any) -> str:
+    """Why a row is a hole, or that its lambda was chosen at another rate; else empty."""
+    if row.missing or isnan(row.chosen_at) or row.chosen_at == row.rate:
+        return str(row.missing)
+    return f"At {row.rate:g} % nothing is held out: λ as chosen at {row.chosen_at:g} %."
 
 
 def grid(
@@ -262,25 +242,28 @@ def _values(row: Any, fields: Sequence[str]) -> tuple[Any, ...]:
     return tuple(None if pd.isna(value) else value for value in values)
 
 
-def _best(table: pd.DataFrame, column: str, within: Sequence[str]) -> pd.Series[bool]:
+def best(table: pd.DataFrame, column: str, within: Sequence[str]) -> pd.Series[bool]:
     """The highest number of each group of several, where none of them is a hole."""
     groups = table.groupby(list(within), dropna=False)[column]
     whole = (groups.transform("count") == groups.transform("size")) & (groups.transform("size") > 1)
     return whole & (table[column] == groups.transform("max"))
 
 
-def _count(value: Any, notes: tuple[int, ...]) -> Cell:
-    return Cell(nan if pd.isna(value) else float(value), notes=notes, form=",.0f")
+def _count(value: Any, notes: tuple[int, ...], signed: bool) -> Cell:
+    number = nan if pd.isna(value) else float(value)
+    return Cell(number, notes=notes, form="+,.0f" if signed and number else ",.0f")
 
 
-def choice_remarks(study: Study, methods: Iterable[str]) -> list[str]:
-    """How lambda was chosen, and from what, where a method has several."""
-    grids = [m for m in dict.fromkeys(methods) if m in METHODS and len(study.grid(m)) > 1]
-    if not grids:
-        return []
-    return [
-        "λ by test accuracy: the λ with the highest mean test accuracy over seeds, the paper's "
-        "rule. λ by held-out accuracy: with the highest mean accuracy on images that are neither "
-        "trained nor tested on. Ties go to the smaller λ.",
-        *method_notes(study, grids),
-    ]
+def difference(row: Any) -> Cell:
+    """Ours less the paper's, and whether it lies within two pooled deviations."""
+    mark = "" if pd.isna(row.within) else WITHIN[bool(row.within)]
+    return Cell(row.delta, form="+.2f", mark=mark)
+
+
+def gain_mark(row: Any) -> tuple[str, str]:
+    """The mark of a gain whose interval leaves zero, and the gain with its interval."""
+    if not hasattr(row, "gain_low") or isnan(row.gain_low):
+        return "", ""
+    ends = f"[{row.gain_low:+.2f}, {row.gain_high:+.2f}]"
+    mark = ABOVE if row.gain_low > 0 else BELOW if row.gain_high < 0 else ""
+    return mark, f"gain over {METHODS[BASELINE].title} {row.gain:+.2f} {ends}"

@@ -1,4 +1,4 @@
-"""What a table's footnotes say of the settings behind it."""
+"""What stands under a table: the settings behind it, and what its signs mean."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+import pandas as pd
+
 from gta.catalog import METHODS
 from gta.study import Run, Study
-from gta.tables.selection import CELL
+from gta.tables.beside import DEVIATIONS
+from gta.tables.bootstrap import BASELINE, LEVEL, RESAMPLES
+from gta.tables.holes import command
+from gta.tables.selection import CELL, cell_of
+
+WITHIN = {True: "≈", False: "≉"}
+ABOVE, BELOW = "↑", "↓"
 
 FEW = 4  # names that are listed
 
@@ -34,19 +42,21 @@ def recipe_note(study: Study, runs: Iterable[Run], title_of: Titles) -> str:
         runs: whose recipes.
         title_of: gives a field's value as readers see it.
     """
-    # a recipe depends on neither lambda nor seed
-    cells = {tuple(getattr(run, field) for field in CELL): run for run in runs}
+    # a recipe depends on neither lambda nor seed; cells may be many, recipes are few
+    cells = {cell_of(run): run for run in runs}
     unused = set() if any(run.mix == "transmix" for run in cells.values()) else {"transmix"}
-    recipes = {
-        cell: dict(_flat(study.recipe(run).model_dump(mode="json", exclude=unused)))
-        for cell, run in sorted(cells.items())
+    given = {cell: study.recipe(run) for cell, run in sorted(cells.items())}
+    flat = {
+        id(recipe): dict(_flat(recipe.model_dump(mode="json", exclude=unused)))
+        for recipe in {id(recipe): recipe for recipe in given.values()}.values()
     }
-    keys = dict.fromkeys(key for recipe in recipes.values() for key in recipe)
     parts = []
-    for key in keys:
-        values = {cell: recipe.get(key) for cell, recipe in recipes.items()}
-        text = _text(next(iter(values.values())))
-        if len({_text(value) for value in values.values()}) > 1:
+    for key in dict.fromkeys(key for recipe in flat.values() for key in recipe):
+        texts = {_text(recipe.get(key)) for recipe in flat.values()}
+        if len(texts) == 1:
+            text = texts.pop()
+        else:
+            values = {cell: flat[id(recipe)].get(key) for cell, recipe in given.items()}
             text = _by_field(values, title_of)
         parts.append(f"{key.replace('_', ' ')} {text}")
     return f"Recipe (AdamW): {'; '.join(parts)}."
@@ -94,3 +104,55 @@ def _text(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "/".join(_text(part) for part in value)
     return str(value)
+
+
+def paper_remark() -> str:
+    """Whose numbers stand beside ours, and what the signs behind the difference say."""
+    return (
+        f"paper: arXiv 2401.02656; Δ: ours less the paper's; {WITHIN[True]}: within "
+        f"{DEVIATIONS:g} pooled standard deviations, {WITHIN[False]}: beyond (where the paper "
+        "gives no deviation, ours alone)."
+    )
+
+
+def gain_remarks(study: Study, table: pd.DataFrame) -> list[str]:
+    """What the marks of gains mean, and whether some could not be told."""
+    title = METHODS[BASELINE].title
+    if "gain" not in table:
+        return []
+    remarks = []
+    unknown = table["gain"].notna() & table["gain_low"].isna()
+    if table["gain_low"].notna().any():
+        remarks.append(
+            f"{ABOVE} {BELOW}: the gain over {title} (same seeds, same test images) has a "
+            f"{100 * LEVEL:g} % interval above or below zero: paired bootstrap over images and "
+            f"seeds, {RESAMPLES:,} resamples, percentiles; the choice of λ is not resampled."
+        )
+    if unknown.any():
+        remarks.append(
+            f"{unknown.sum()} gains have no interval yet: `{command(study, 'intervals')}`."
+        )
+    return remarks
+
+
+def hole_remarks(table: pd.DataFrame) -> list[str]:
+    """What to do about holes, where there are some."""
+    if not (table["missing"] != "").any():
+        return []
+    return [
+        "-: a hole; its note says why and what to run. Then `snakemake`, or `gta collect` and "
+        "`gta table --write`, fills it."
+    ]
+
+
+def choice_remarks(study: Study, methods: Iterable[str]) -> list[str]:
+    """How lambda was chosen, and from what, where a method has several."""
+    grids = [m for m in dict.fromkeys(methods) if m in METHODS and len(study.grid(m)) > 1]
+    if not grids:
+        return []
+    return [
+        "λ by test accuracy: the λ with the highest mean test accuracy over seeds, the paper's "
+        "rule. λ by held-out accuracy: with the highest mean accuracy on images that are neither "
+        "trained nor tested on. Ties go to the smaller λ.",
+        *method_notes(study, grids),
+    ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from html import escape
 from math import isnan
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment
+from jinja2 import Environment, Template
 
 from gta.tables.layout import Cell, Page
 
@@ -28,20 +29,22 @@ PAGE = """\
   --page: #fff; --head: #f6f8fa; }
 @media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --faint: #9aa4af;
   --line: #3d444d; --page: #0d1117; --head: #161b22; } }
-body { margin: 2rem auto; max-width: 90rem; padding: 0 1rem; background: var(--page);
+body { margin: 2rem auto; max-width: 112rem; padding: 0 1rem; background: var(--page);
   color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.3rem; margin-bottom: .25rem; }
 h2 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
+p { max-width: 60rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; border-block: 2px solid var(--text);
   font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; white-space: nowrap; }
-td { text-align: right; }
+td { text-align: right; padding-right: 1.2rem; }
 thead th { background: var(--head); text-align: center; white-space: normal; }
 thead tr:last-child th { border-bottom: 1px solid var(--text); }
 tbody th { text-align: left; font-weight: normal; vertical-align: top; }
 tbody tr:has(> th[rowspan]) > * { border-top: 1px solid var(--line); }
-sup { font-size: .7em; line-height: 0; margin-right: -.6em; }  /* numbers stay in line */
+td i { display: inline-block; width: 0; text-indent: .2em; font-style: normal; }
+sup { font-size: .7em; line-height: 0; }
 small, .notes { color: var(--faint); }
 .notes { font-size: .85rem; max-width: 60rem; overflow-wrap: anywhere; }
 </style>
@@ -56,15 +59,15 @@ small, .notes { color: var(--faint); }
 </div>
 {% endfor %}
 <div class="notes">
-{% if page.notes %}
+{% if notes %}
 <ol>
-{% for note in page.notes %}
-<li>{{ note }}</li>
+{% for note in notes %}
+<li>{{ note | safe }}</li>
 {% endfor %}
 </ol>
 {% endif %}
-{% for remark in page.remarks %}
-<p>{{ remark }}</p>
+{% for remark in remarks %}
+<p>{{ remark | safe }}</p>
 {% endfor %}
 </div>
 </body>
@@ -79,8 +82,14 @@ LATEX = {
     "λ": r"$\lambda$",
     "Δ": r"$\Delta$",
     "±": r"$\pm$",
+    "≈": r"$\approx$",
+    "≉": r"$\not\approx$",
+    "→": r"$\rightarrow$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
     "|": r"\textbar{}",
 }
+COMMAND = re.compile("`([^`]*)`")
 
 
 def to_html(page: Page) -> str:
@@ -89,15 +98,23 @@ def to_html(page: Page) -> str:
     def text(cell: Cell) -> str:
         number, lam, notes = _parts(cell)
         number = f"<b>{number}</b>" if cell.best else number
-        lam = f"<small>λ&nbsp;{lam}</small> " if lam else ""
-        return f"{lam}{number}<sup>{notes}</sup>" if notes else lam + number
+        tail = cell.mark + (f"<sup>{notes}</sup>" if notes else "")
+        number += f"<i>{tail}</i>" if tail else ""
+        number = f'<span title="{escape(cell.about)}">{number}</span>' if cell.about else number
+        return f"<small>λ&nbsp;{lam}</small> {number}" if lam else number
 
     tables = [
         (title, _texts(cells, text, escape).to_html(escape=False, border=0))
         for title, cells in page.blocks
     ]
+    notes, remarks = (list(map(_commands, texts)) for texts in (page.notes, page.remarks))
+    return _template().render(page=page, tables=tables, notes=notes, remarks=remarks)
+
+
+@cache
+def _template() -> Template:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(PAGE).render(page=page, tables=tables)
+    return environment.from_string(PAGE)
 
 
 def to_markdown(page: Page) -> str:
@@ -106,6 +123,7 @@ def to_markdown(page: Page) -> str:
     def text(cell: Cell) -> str:
         number, lam, notes = _parts(cell)
         number = f"**{number}**" if cell.best else number
+        number += f" {cell.mark}" if cell.mark else ""
         return number + (f" (λ {lam})" if lam else "") + (f" [{notes}]" if notes else "")
 
     lines = [f"# {page.title}", "", page.caption, ""]
@@ -135,7 +153,8 @@ def to_latex(page: Page) -> str:
         number, lam, notes = _parts(cell)
         number = escape_latex(number).replace("-", "$-$")
         number = rf"\textbf{{{number}}}" if cell.best else number
-        lam = rf"{{\scriptsize $\lambda$ {lam}}} " if lam else ""
+        number += f"~{escape_latex(cell.mark)}" if cell.mark else ""
+        lam = rf"{{\scriptsize $\lambda$ {escape_latex(lam)}}} " if lam else ""
         return lam + number + (rf"\textsuperscript{{{notes}}}" if notes else "")
 
     lines = [
@@ -156,11 +175,11 @@ def to_latex(page: Page) -> str:
         wide = len(columns) > WIDE
         lines += [f"\\resizebox{{\\textwidth}}{{!}}{{%\n{tabular}}}" if wide else tabular]
     notes = [
-        rf"\textsuperscript{{{number}}}~{escape_latex(note)}"
+        rf"\textsuperscript{{{number}}}~{_commands_in_latex(note)}"
         for number, note in enumerate(page.notes, start=1)
     ]
     lines += [r"\par\smallskip\footnotesize\raggedright"]
-    lines += [rf"{line}\par" for line in [*notes, *map(escape_latex, page.remarks)]]
+    lines += [rf"{line}\par" for line in [*notes, *map(_commands_in_latex, page.remarks)]]
     return "\n".join([*lines, r"\end{table*}"]) + "\n"
 
 
@@ -182,15 +201,27 @@ def escape_latex(text: str) -> str:
     return re.sub("|".join(map(re.escape, LATEX)), lambda match: LATEX[match[0]], text)
 
 
+def _commands(text: str) -> str:
+    """HTML of a text, what stands in backquotes as code."""
+    return COMMAND.sub(r"<code>\1</code>", escape(text, quote=False))
+
+
+def _commands_in_latex(text: str) -> str:
+    return COMMAND.sub(r"\\texttt{\1}", escape_latex(text))
+
+
 def _parts(cell: Cell) -> tuple[str, str, str]:
     """Number, lambda and notes of a cell, each empty where there is none."""
     notes = ",".join(map(str, cell.notes))
     if isnan(cell.mean):
         return (HOLE if notes else ""), "", notes
     number = format(cell.mean, cell.form)
+    if not isnan(cell.of):
+        number += f" / {format(cell.of, cell.form)}"
     if not isnan(cell.std):
         number += f" ± {format(cell.std, cell.form.lstrip('+'))}"
-    return number, "" if isnan(cell.lam) else f"{cell.lam:g}", notes
+    lams = [f"{lam:g}" for lam in (cell.lam, cell.other_lam) if not isnan(lam)]
+    return number, " → ".join(lams), notes
 
 
 def _texts(

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import nan
-from typing import Literal
+from operator import attrgetter
+from typing import Any, Literal
 
 import pandas as pd
 
 from gta.errors import GtaError
 from gta.results import State
 from gta.study import RUN_FIELDS, Run, Study
+from gta.tables.holes import describe, patterns
 
 Selection = Literal["test", "heldout"]
 SELECTIONS: tuple[Selection, ...] = ("test", "heldout")
 
 CELL = ["dataset", "source", "method", "mix", "rate"]  # lam is chosen within, seed averaged over
 IDENTITY = list(RUN_FIELDS)
+cell_of = attrgetter(*CELL)
+identity_of = attrgetter(*IDENTITY)
 NO_HELDOUT = "no rate leaves held-out images to choose λ on"
 
 # Means over seeds that differ by less (percent) are a tie: rounding, not images. One image in
@@ -39,9 +44,7 @@ def gather(runs: Iterable[Run], metrics: pd.DataFrame) -> pd.DataFrame:
     Raises:
         GtaError: if a run stands twice in ``metrics``.
     """
-    expected = pd.DataFrame(
-        [[getattr(run, field) for field in RUN_FIELDS] for run in runs], columns=IDENTITY
-    )
+    expected = pd.DataFrame(map(identity_of, runs), columns=IDENTITY)
     values = metrics[[*IDENTITY, "acc1", "heldout_acc1"]]
     twice = values[values.duplicated(IDENTITY)]
     if len(twice):
@@ -84,7 +87,7 @@ def select(
     does, ``heldout`` the one with the highest mean held-out accuracy; ties go to the smaller
     lambda. Where a rate leaves no held-out image, the choice made at the highest rate that
     does is used. A cell that misses any run of its grid, or of the grid that its choice rests
-    on, is a hole: no lambda, no mean, and ``missing`` says which runs and why.
+    on, is a hole: no lambda, no mean, and ``missing`` says why and what to run.
 
     Args:
         study: the study.
@@ -101,7 +104,7 @@ def select(
     """
     gathered = gather(study.runs, metrics)
     lambdas = over_lambda(gathered)
-    cells = _cells(gathered, lambdas, states or {})
+    cells = _cells(study, gathered, lambdas, states or {})
     picked = {"test": _test_choices(cells, lambdas), "heldout": _heldout_choices(cells, lambdas)}
     tables = []
     for selection in SELECTIONS:
@@ -114,14 +117,8 @@ def select(
     return pd.concat(tables, ignore_index=True)[[*columns, "missing"]]
 
 
-def describe(run: Run, states: Mapping[Run, State]) -> str:
-    """A run that is not there: its name and, where known, why."""
-    found = states.get(run)
-    return run.name if found is None else f"{run.name} ({found.state}: {found.reason})"
-
-
 def _cells(
-    gathered: pd.DataFrame, lambdas: pd.DataFrame, states: Mapping[Run, State]
+    study: Study, gathered: pd.DataFrame, lambdas: pd.DataFrame, states: Mapping[Run, State]
 ) -> pd.DataFrame:
     """A row a cell: lambdas, seeds, n, missing, and what is known of its held-out images."""
     whole_seeds = gathered.groupby([*CELL, "seed"])["done"].all().groupby(CELL).sum().rename("n")
@@ -132,18 +129,25 @@ def _cells(
         heldout=("heldout_n", "sum"),
     )
     absent = gathered[~gathered["done"]]
-    cells["missing"] = _named(absent, states).reindex(cells.index, fill_value="")
-    unjudged = gathered[gathered["done"] & gathered["heldout_acc1"].isna()]
-    cells["unjudged"] = _named(unjudged, {}).reindex(cells.index, fill_value="")
+    cells["missing"] = _told(absent, lambda runs: describe(study, runs, states)).reindex(
+        cells.index, fill_value=""
+    )
+    some = gathered.groupby(CELL)["heldout_acc1"].transform("count") > 0
+    unjudged = gathered[gathered["done"] & gathered["heldout_acc1"].isna() & some]
+    cells["unjudged"] = _told(unjudged, lambda runs: ", ".join(patterns(runs))).reindex(
+        cells.index, fill_value=""
+    )
     return cells.join(whole_seeds).reset_index()
 
 
-def _named(rows: pd.DataFrame, states: Mapping[Run, State]) -> pd.Series[str]:
-    """Names of runs, joined by cell."""
-    if rows.empty:
-        return pd.Series(dtype=str)
-    names = [describe(Run(*values), states) for values in rows[IDENTITY].itertuples(index=False)]
-    return rows.assign(name=names).groupby(CELL)["name"].agg("; ".join)
+def _told(rows: pd.DataFrame, tell: Callable[[list[Run]], str]) -> pd.Series[str]:
+    """What is to be told of some of the runs of each cell."""
+    runs: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
+    for values in rows[IDENTITY].itertuples(index=False, name=None):
+        run = Run(*values)
+        runs[cell_of(run)].append(run)
+    index = pd.MultiIndex.from_tuples(list(runs), names=CELL) if runs else None
+    return pd.Series([tell(members) for members in runs.values()], index=index, dtype=str)
 
 
 def _best(lambdas: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -173,14 +177,16 @@ class _Standing:
 
 
 def _heldout_choices(cells: pd.DataFrame, lambdas: pd.DataFrame) -> pd.DataFrame:
-    best = cells.merge(_best(lambdas, "heldout_mean"), on=CELL)
+    best = cells.merge(_best(lambdas, "heldout_mean"), on=CELL).sort_values(CELL)
     names = [field.name for field in fields(_Standing)]
+    families: dict[tuple[Any, ...], list[_Standing]] = defaultdict(list)
+    for values in best[[*CELL[:-1], *names]].itertuples(index=False, name=None):
+        families[values[: -len(names)]].append(_Standing(*values[-len(names) :]))
     rows = []
-    for key, family in best.groupby(CELL[:-1]):
-        standings = [_Standing(*values) for values in family[names].itertuples(index=False)]
-        from_the_highest = sorted(standings, key=lambda standing: -standing.rate)
+    for family, standings in families.items():
+        from_the_highest = standings[::-1]
         for cell in standings:
-            rows.append([*key, cell.rate, *_heldout_choice(cell, from_the_highest)])
+            rows.append([*family, cell.rate, *_heldout_choice(cell, from_the_highest)])
     return pd.DataFrame(rows, columns=[*CELL, "lam", "chosen_at", "missing"])
 
 

@@ -1,4 +1,4 @@
-"""The collected metrics and the tables."""
+"""The collected metrics, intervals of the gains, and the tables."""
 
 
 rule collect:
@@ -16,6 +16,24 @@ rule collect:
         "collect the metrics of all runs"
     shell:
         "gta collect --config {params.config} > {log} 2>&1"
+
+
+rule intervals:
+    input:
+        METRICS,
+    output:
+        # Kept while the job runs: it takes from the old file what nothing has changed for.
+        update(INTERVALS),
+    log:
+        LOGS / "intervals.log",
+    conda:
+        "../../environment.yml"
+    params:
+        config=CONFIG,
+    message:
+        "bootstrap the gains over fine-tuning"
+    shell:
+        "gta intervals --config {params.config} > {log} 2>&1"
 
 
 rule table:

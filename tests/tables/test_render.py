@@ -17,33 +17,22 @@ from gta.data import store as stores
 from gta.errors import GtaError
 from gta.results import State
 from gta.study import Run, Study
-from gta.tables import Page, accuracy, accuracy_page
+from gta.tables import Page, accuracy, accuracy_page, select
 from gta.tables.layout import Cell, title_of
 from gta.tables.notes import method_notes, recipe_note
 from gta.tables.render import escape_latex, to_html, to_latex, to_markdown
-from tests.frames import metrics_frame
-from tests.test_tables_build import counts, measured_frame
+from tests.frames import acc1, heldout, measured_frame, metrics_frame
+from tests.tables.test_build import counts
 
 LOST = Run("mini_far", 15.0, "tiny_ibot", "bss", "none", 0.001, 1)
-
-
-def acc1(run: Run) -> float:
-    """GTA is best, at lambda 0.1 on test images and 1 on others; seeds lie 2 apart."""
-    method = {"gta": 60.0, "bss": 20.0}.get(run.method, 40.0)
-    return method + 2 * run.seed + (run.lam == 0.1)
-
-
-def heldout(run: Run) -> float | None:
-    return None if run.rate == 100 else run.lam
 
 
 @pytest.fixture
 def page(tiny_study: Study) -> Page:
     metrics = metrics_frame(tiny_study, acc1, heldout, {LOST})
     states = {LOST: State("failed", "loss is NaN <at step 7> & so on")}
-    return accuracy_page(
-        tiny_study, "table2", accuracy(tiny_study, "table2", metrics, None, states)
-    )
+    selected = select(tiny_study, metrics, states)
+    return accuracy_page(tiny_study, "table2", accuracy(tiny_study, "table2", selected))
 
 
 class Table(HTMLParser):
@@ -112,7 +101,9 @@ def test_markdown_shows_both_selections_side_by_side(page: Page) -> None:
     # where a method is a hole nobody can say which is best
     assert [text.startswith("**") for text in far["GTA"]] == [False, True, False, True]
     assert "[2] At 100 % nothing is held out: λ as chosen at 15 %.  " in lines
-    assert f"[1] {LOST.name} (failed: loss is NaN <at step 7> & so on)  " in lines
+    command = f"`gta train {LOST.name}`"
+    assert f"[1] failed: loss is NaN <at step 7> & so on: {command}  " in lines
+    assert any(line.startswith("-: a hole; its note says why and what to run") for line in lines)
 
 
 def test_html_holds_the_same_cells_and_needs_nothing_else(page: Page) -> None:
@@ -140,7 +131,7 @@ def test_latex_is_escaped_and_balanced(page: Page) -> None:
         assert text.count(rf"\{mark}") == 1, mark
     assert r"\textbf{62.00 $\pm$ 1.41}" in text
     assert r"{\scriptsize $\lambda$ 0.1} \textbf{" in text
-    assert r"\textsuperscript{1}~dataset=mini\_far/rate=15" in text
+    assert r"\texttt{gta train dataset=mini\_far/rate=15" in text
     assert r"<at step 7> \& so on" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows[1:]} == {5}
@@ -157,7 +148,7 @@ def test_latex_escapes_every_special_sign() -> None:
 
 def test_one_seed_shows_no_deviation(tiny_config: dict[str, Any]) -> None:
     study = Study(tiny_config | {"seeds": [0]})
-    table = accuracy(study, "table2", metrics_frame(study, acc1, acc1))
+    table = accuracy(study, "table2", select(study, metrics_frame(study, acc1, acc1)))
     text = to_markdown(accuracy_page(study, "table2", table))
     assert "| 40.00 |" in text
     assert " ± sample" in text
@@ -165,7 +156,9 @@ def test_one_seed_shows_no_deviation(tiny_config: dict[str, Any]) -> None:
 
 
 def test_one_selection_alone_can_be_laid_out(tiny_study: Study) -> None:
-    table = accuracy(tiny_study, "table2", metrics_frame(tiny_study, acc1, heldout))
+    table = accuracy(
+        tiny_study, "table2", select(tiny_study, metrics_frame(tiny_study, acc1, heldout))
+    )
     page = accuracy_page(tiny_study, "table2", table[table["selection"] == "heldout"])
     text = to_markdown(page)
     assert "| λ by held-out accuracy, 15 % | λ by held-out accuracy, 100 % |" in text
@@ -178,7 +171,7 @@ def test_with_the_papers_numbers_each_selection_has_a_block(tiny_study: Study) -
         [["table2", "mini_near", "tiny_ibot", "gta", "none", 15, 65.5, 0.25]],
         columns=["table", "dataset", "source", "method", "mix", "rate", "acc1_mean", "acc1_std"],
     )
-    table = accuracy(tiny_study, "table2", metrics, reference)
+    table = accuracy(tiny_study, "table2", select(tiny_study, metrics), reference)
     page = accuracy_page(tiny_study, "table2", table)
     assert [title for title, _ in page.blocks] == ["λ by test accuracy", "λ by held-out accuracy"]
     cells = page.blocks[0][1]
@@ -190,12 +183,12 @@ def test_with_the_papers_numbers_each_selection_has_a_block(tiny_study: Study) -
     assert gta[2:] == [
         "**62.00 ± 1.41** (λ 0.1)",
         "65.50 ± 0.25",
-        "-3.50",
+        "-3.50 ≉",
         "**62.00 ± 1.41** (λ 0.1)",
         "",
         "",
     ]
-    assert "$-$3.50" in to_latex(page)
+    assert r"$-$3.50~$\not\approx$" in to_latex(page)
 
 
 def test_fields_that_vary_without_a_place_become_rows(tiny_config: dict[str, Any]) -> None:
@@ -203,7 +196,7 @@ def test_fields_that_vary_without_a_place_become_rows(tiny_config: dict[str, Any
     study = Study(tiny_config)
     spec = study.tables["table5"]
     study.tables["table5"] = spec.model_copy(update={"rows": ["method"], "groups": []})
-    table = accuracy(study, "table5", metrics_frame(study, acc1, acc1))
+    table = accuracy(study, "table5", select(study, metrics_frame(study, acc1, acc1)))
     cells = accuracy_page(study, "table5", table).blocks[0][1]
     assert cells.index.names == ["Method", "Mix"]
     assert cells.index.tolist() == [
@@ -219,29 +212,8 @@ def test_statistics_page(tiny_config: dict[str, Any]) -> None:
     assert "| Data set | Classes | Training images | Test images |" in text
     assert "| Mini near | 3 | 12,000 | 20 |" in text
     assert "| Mini far | - [1] | - [1] | - [1] |" in text
-    assert "[1] data set mini_far (not prepared)" in text
+    assert "[1] mini_far: missing: not prepared: `gta data prepare mini_far`" in text
     assert Table(to_html(page)).rows[2] == ["Mini near", "3", "12,000", "20"]
-
-
-def test_segmentation_page(tiny_config: dict[str, Any]) -> None:
-    study = Study(tiny_config | {"datasets": ["mini_near"], "tables": ["table4"]})
-    metrics = metrics_frame(study, acc1, acc1)
-    table = tables.segmentation(study, "table4", metrics, measured_frame(study))
-    page = tables.segmentation_page(study, "table4", table)
-    cells = page.blocks[0][1]
-    measures = ["Jaccard, sar", "Jaccard, ipvit", "Matched Jaccard", "Attention mass"]
-    choices = ["λ by test accuracy", "λ by held-out accuracy"]
-    assert cells.columns.tolist() == [(choice, name) for choice in choices for name in measures]
-    assert cells.index.tolist() == [
-        ("Mini near", "Pre-trained", ""),
-        *(("Mini near", m, r) for m in ("Fine-tuning", "GTA") for r in ("15 %", "100 %")),
-    ]
-    lines = cells.to_numpy().tolist()
-    gta: list[Cell] = lines[3]
-    assert [cell.lam for cell in gta][:2] == pytest.approx([0.1, float("nan")], nan_ok=True)
-    assert gta[0].mean == pytest.approx(25.1)
-    assert [line[0].best for line in lines] == [True, False, False, False, False]
-    assert any("hold 60 % of a head's attention" in remark for remark in page.remarks)
 
 
 def test_recipe_note_tells_where_settings_differ(tiny_config: dict[str, Any]) -> None:
@@ -270,6 +242,20 @@ def test_a_cell_with_no_number_and_no_note_is_blank() -> None:
     page = Page("t", "T", "C", [("", frame)])
     assert "| a |  |" in to_markdown(page)
     assert "b\\|c" in to_markdown(page)
+
+
+def test_signs_stand_behind_numbers_and_parts_over_wholes() -> None:
+    cells = [Cell(3, of=4, form=".0f"), Cell(1.5, 0.25, mark="↑", about='+1 "[0, 2]"', notes=(1,))]
+    frame = pd.DataFrame([cells], index=pd.Index(["a"], name="A"), columns=["b", "c"])
+    page = Page("t", "T", "C", [("", frame)], notes=["why: `gta train a_b={0,1}`"])
+    assert "| a | 3 / 4 | 1.50 ± 0.25 ↑ [1] |" in to_markdown(page)
+    html = to_html(page)
+    assert "<td>3 / 4</td>" in html
+    assert 'title="+1 &quot;[0, 2]&quot;">1.50 ± 0.25<i>↑<sup>1</sup></i></span>' in html
+    assert "<li>why: <code>gta train a_b={0,1}</code></li>" in html
+    latex = to_latex(page)
+    assert r"1.50 $\pm$ 0.25~$\uparrow$\textsuperscript{1}" in latex
+    assert r"why: \texttt{gta train a\_b=\{0,1\}}\par" in latex
 
 
 # From files to files
@@ -316,14 +302,17 @@ def test_tables_are_made_from_a_studys_files(finished: Study, name: str) -> None
 def test_holes_say_where_the_run_stands(finished: Study) -> None:
     _, page = tables.make(finished, "table2")
     first = min(finished.runs)
-    assert f"{LOST.name} (failed: loss is NaN at step 7)" in page.notes
-    assert f"{first.name} (missing: done, but not collected yet)" in page.notes
+    assert f"failed: loss is NaN at step 7: `gta train {LOST.name}`" in page.notes
+    assert f"missing: done, but not collected yet: {first.name}: `gta collect`" in page.notes
 
 
 def test_table_1_counts_the_prepared_data(finished: Study) -> None:
     table, _ = tables.make(finished, "table1")
     assert table.iloc[0].tolist() == ["mini_near", 2, 3, 2, ""]
-    assert table["missing"].tolist() == ["", "data set mini_far (not prepared)"]
+    assert table["missing"].str.contains("mini_far: missing: not prepared").tolist() == [
+        False,
+        True,
+    ]
 
 
 def test_a_missing_file_is_one_line(finished: Study) -> None:

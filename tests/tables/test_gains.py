@@ -73,7 +73,7 @@ def test_half_width_is_students() -> None:
 
 def test_gains_are_paired_by_seed(study: Study) -> None:
     metrics = metrics_of(study, {"finetune": [10.0, 20.0, 60.0], "gta": [12.0, 21.0, 63.0]})
-    table = tables.gains(study, "gain", metrics)
+    table = tables.gains(study, "gain", metrics, tables.select(study, metrics))
     gta = table[(table["method"] == "gta") & (table["selection"] == "test")].iloc[0]
     assert gta["gain_mean"] == pytest.approx(2.0)
     # differences 2, 1, 3: deviation 1; unpaired it would be some forty times as wide
@@ -85,7 +85,7 @@ def test_gains_are_paired_by_seed(study: Study) -> None:
 
 def test_a_missing_run_is_a_hole_that_names_it(study: Study) -> None:
     metrics = metrics_of(study, {"finetune": [10.0, 20.0, 60.0], "gta": [12.0, 21.0]})
-    table = tables.gains(study, "gain", metrics)
+    table = tables.gains(study, "gain", metrics, tables.select(study, metrics))
     gta = table[table["method"] == "gta"]
     assert gta[["acc1_mean", "gain_mean"]].isna().all(axis=None)
     assert gta["missing"].str.contains("method=gta/mix=none/lam=0.1/seed=2").all()
@@ -104,6 +104,8 @@ def test_the_baseline_must_be_one_of_the_methods(study: Study, tiny_config: Any)
 
 def test_the_page_shows_signed_gains_and_unsigned_widths_once(study: Study) -> None:
     metrics = metrics_of(study, {"finetune": [10.0, 20.0, 60.0], "gta": [12.0, 21.0, 63.0]})
-    page = tables.gains_page(study, "gain", tables.gains(study, "gain", metrics))
+    page = tables.gains_page(
+        study, "gain", tables.gains(study, "gain", metrics, tables.select(study, metrics))
+    )
     assert len(page.blocks) == 1  # one lambda a method: no choice to show twice
     assert "+2.00 ± 2.48" in tables.to_markdown(page)

@@ -124,7 +124,7 @@ def test_a_missing_run_is_a_hole_that_names_it(tiny_study: Study, lam: float) ->
     table = select(tiny_study, metrics, {lost: State("failed", "loss is NaN at step 7")})
     for selection in ("test", "heldout"):
         row = cell(table, selection, 15)
-        assert row["missing"] == f"{lost.name} (failed: loss is NaN at step 7)"
+        assert row["missing"] == f"failed: loss is NaN at step 7: `gta train {lost.name}`"
         assert (row["n"], row["seeds"]) == (1, 2)
         assert np.isnan([row["lam"], row["acc1_mean"], row["acc1_std"], row["chosen_at"]]).all()
         assert cell(table, selection, 100)["missing"] == ""
@@ -135,7 +135,8 @@ def test_seeds_that_differ_by_lambda_make_no_mean(tiny_study: Study) -> None:
     metrics = metrics_frame(tiny_study, TEST, HELDOUT, without=lost)
     row = cell(select(tiny_study, metrics), "test", 15)
     assert row["n"] == 0
-    assert row["missing"] == "; ".join(run.name for run in sorted(lost))
+    names = " ".join(run.name for run in sorted(lost))
+    assert row["missing"] == f"missing: `gta train {names}`"
     own = over_lambda(
         gather([run_of(15, lam, s) for lam in (0.01, 0.1, 1) for s in (0, 1)], metrics)
     )
@@ -149,7 +150,7 @@ def test_a_missing_run_where_lambda_is_chosen_is_a_hole_too(tiny_study: Study) -
     metrics = metrics_frame(tiny_study, TEST, heldout_below_100, without={lost})
     table = select(tiny_study, metrics)
     row = cell(table, "heldout", 100)
-    assert row["missing"] == f"λ is chosen at 15 %: {lost.name}"
+    assert row["missing"] == f"λ is chosen at 15 %: missing: `gta train {lost.name}`"
     assert math.isnan(row["acc1_mean"])
     assert cell(table, "test", 100)["lam"] == 0.1
 
