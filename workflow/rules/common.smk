@@ -19,13 +19,16 @@ shell.prefix(f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}
 # that it is rewritten re-runs nothing; what must re-run a job stands in the job's own params.
 CONFIG = study.folder / "config.yaml"
 METRICS = study.folder / "metrics.parquet"
+INTERVALS = study.folder / "intervals.parquet"
 LOGS = study.folder / "logs"
 # The data set whose masks table 4 and figure 3 take, where it is not each data set itself.
 MASKS = study.config.segmentation.dataset
 DATASETS = list(dict.fromkeys([*study.config.datasets, *([MASKS] if MASKS else [])]))
 # Whose archives are fetched, or checked where they were placed by hand.
 FETCHED = [dataset for dataset in DATASETS if study.dataset_info(dataset).forms]
-STORES = [study.store(dataset) / "store.json" for dataset in study.config.datasets]
+STORE = {name: study.store(name) / "store.json" for name in study.config.datasets}
+STORES = list(STORE.values())
+WEIGHTS = {name: study.weights(name) for name in study.config.sources.values()}
 MASK_STORES = [study.store(MASKS) / "store.json"] if MASKS else STORES
 
 
@@ -47,16 +50,12 @@ def file_of(wildcards):
     return own.file if own and own.file and "/" in own.file else []
 
 
-def stores_of(wildcards):
-    """The data sets that a pack trains on."""
-    return sorted(
-        {study.store(run.dataset) / "store.json" for run in study.pack(wildcards).runs}
-    )
-
-
-def weights_of(wildcards):
-    """The sources that a pack starts from."""
-    return sorted({study.weights(run.source) for run in study.pack(wildcards).runs})
+def training_inputs(wildcards):
+    """The data sets that a pack trains on and the sources that it starts from."""
+    runs = study.pack(wildcards).runs
+    stores = {STORE[run.dataset] for run in runs}
+    weights = {WEIGHTS[run.source] for run in runs}
+    return [*sorted(stores), *sorted(weights)]
 
 
 def digests_of(wildcards):
@@ -71,7 +70,7 @@ def table_inputs(wildcards):
         return STORES
     if kind == "segmentation":
         return [METRICS, study.folder / "segmentation.parquet"]
-    return [METRICS]
+    return [METRICS, INTERVALS] if kind == "accuracy" else [METRICS]
 
 
 def figure_inputs(wildcards):

@@ -30,9 +30,9 @@ rule data:
     wildcard_constraints:
         dataset=one_of(DATASETS),
         key="[0-9a-f]{12}",
-    threads: workflow.cores or 1
     conda:
         "../../environment.yml"
+    threads: workflow.cores or 1
     message:
         "prepare the data set {wildcards.dataset}"
     shell:

@@ -4,14 +4,17 @@ An output under update() is neither deleted before its job runs nor lost when it
 job itself leaves valid results alone. What makes a result stale is in the digests.
 """
 
+
+include: "resources.smk"
+
+
 for number, group in enumerate(study.pack_groups):
 
     rule:
         name:
             f"train_{number}"
         input:
-            stores=stores_of,
-            weights=weights_of,
+            training_inputs,
         output:
             [
                 update(study.folder / "metrics" / run / "part.parquet")
@@ -24,12 +27,18 @@ for number, group in enumerate(study.pack_groups):
         conda:
             "../../environment.yml"
         threads: study.config.threads
+        resources:
+            gpu=1,
+            runtime=training_minutes,
+            mem_mb=training_memory,
         params:
             config=CONFIG,
-            pack=lambda wildcards: study.pack(wildcards).name,
+            pack=group.name,
             digests=digests_of,
         message:
             "train the runs of {params.pack}"
+        # exec: a warning from the scheduler must find the training itself, not a shell that dies
+        # of it and takes the job's last seconds away.
         shell:
-            "gta train --config {params.config} --pack {params.pack} --threads {threads}"
+            "exec gta train --config {params.config} --pack {params.pack} --threads {threads}"
             " > {log} 2>&1"

@@ -1,0 +1,50 @@
+"""What the jobs that use a GPU ask of a scheduler, from the study; a retry asks for more.
+
+A profile's `set-resources` overrides it. Locally only `gpu` counts, where the profile limits it.
+"""
+
+from math import ceil
+
+# Training images a second, at 224 pixels, of the slowest GPU to allow for: a guess on the safe
+# side, never measured on a GPU. It only sets a time limit.
+IMAGES_PER_SECOND = 150
+# Reading, loading, testing and writing around the loop.
+MINUTES_A_JOB = 30
+# PyTorch with CUDA, two Snakemake processes.
+MEMORY_MB_A_JOB = 6000
+# Batches of float32 images in the host's memory at a time.
+BATCHES = 8
+
+
+def training_minutes(wildcards, attempt):
+    """Time limit of a pack, in minutes."""
+    recipes = [study.recipe(run) for run in study.pack(wildcards).runs]
+    seconds = sum(
+        recipe.iterations
+        * recipe.batch_size
+        * (recipe.image_size / 224) ** 2
+        / IMAGES_PER_SECOND
+        for recipe in recipes
+    )
+    return ceil(MINUTES_A_JOB + seconds / 60) * attempt
+
+
+def training_memory(wildcards, attempt):
+    """Memory of a pack on its host, in MB."""
+    largest = max(
+        recipe.batch_size * recipe.image_size**2 * 3 * 4 / 1e6
+        for recipe in map(study.recipe, study.pack(wildcards).runs)
+    )
+    return ceil(MEMORY_MB_A_JOB + BATCHES * largest) * attempt
+
+
+def segmentation_minutes(wildcards, attempt):
+    """Time limit, in minutes; what a job that ran out of it measured is kept for the next."""
+    protocols, size = study.config.segmentation.measured, study.config.recipe.image_size
+    passes = {protocol.size or size for protocol in protocols} if MASKS else {size}
+    images = 1449  # of VOC 2012; no other data set with masks has nearly as many pixels
+    models = sum(map(study.keeps_weights, study.runs))
+    seconds = (
+        sum((side / 224) ** 2 for side in passes) * images * models / IMAGES_PER_SECOND
+    )
+    return ceil(MINUTES_A_JOB + seconds / 60) * attempt
