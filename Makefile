@@ -12,7 +12,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES := tiny_ibot tiny_dino tiny_supervised
 
 .DEFAULT_GOAL := help
-.PHONY: help install mini docs mini-sources test test-slow lint clean
+.PHONY: help install mini docs mini-sources test test-slow kill-test lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -58,6 +58,9 @@ test: $(INSTALLED) ## run the tests
 
 test-slow: $(INSTALLED) ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -m slow
+
+kill-test: $(INSTALLED) ## kill training 50 times and compare what it ends with (`make test`: 5 times)
+	GTA_KILLS=50 OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -q -s tests/train/test_kill.py
 
 lint: $(INSTALLED) ## check style, types and the workflow
 	$(BIN)/ruff check

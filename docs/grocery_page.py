@@ -15,11 +15,11 @@ import pandas as pd
 
 from gta import results
 from gta.catalog import METHODS
-from gta.study import Study
+from gta.study import RUN_FIELDS, Run, Study
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parent / "config" / "grocery.yaml"
-IDENTITY = ["rate", "method", "lam", "seed"]
+ORDER = ["rate", "method", "lam", "seed"]
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -29,7 +29,8 @@ def markdown(table: pd.DataFrame) -> str:
 
 def titled(table: pd.DataFrame) -> pd.DataFrame:
     """Methods, lambdas and rates as readers see them."""
-    lam = [f"{lam:g}" if METHODS[m].grid else "" for m, lam in zip(table.method, table.lam)]
+    pairs = zip(table.method, table.lam, strict=True)
+    lam = [f"{lam:g}" if METHODS[method].grid else "" for method, lam in pairs]
     return table.assign(
         method=[METHODS[name].title for name in table.method],
         lam=lam,
@@ -40,13 +41,11 @@ def titled(table: pd.DataFrame) -> pd.DataFrame:
 def learning_rates() -> str:
     """Held-out accuracy of each rate tried, and how it went over the iterations."""
     rows = []
-    for folder in sorted(Path("results").glob("grocery-lr-*")):
+    for collected in sorted(Path("results").glob("grocery-lr-*/metrics.parquet")):
+        folder = collected.parent
         lr = folder.name.removeprefix("grocery-lr-")
-        for row in pd.read_parquet(folder / "metrics.parquet").to_dict("records"):
-            run = "/".join(
-                f"{field}={row[field]:g}" if isinstance(row[field], float) else f"{field}={row[field]}"
-                for field in ("dataset", "rate", "source", "method", "mix", "lam", "seed")
-            )
+        for row in pd.read_parquet(collected).to_dict("records"):
+            run = Run(**{field: row[field] for field in RUN_FIELDS}).name
             history = pd.read_parquet(folder / "history" / run / "part.parquet", partitioning=None)
             seen = history.dropna(subset="heldout_acc1").set_index("iteration")
             loss = history.set_index("iteration")["cross_entropy"].rolling(25).mean()
@@ -67,7 +66,7 @@ def learning_rates() -> str:
 
 def runs(metrics: pd.DataFrame) -> str:
     """Every run that was done."""
-    table = titled(metrics.sort_values(IDENTITY))
+    table = titled(metrics.sort_values(ORDER))
     table["minutes"] = [f"{seconds / 60:.1f}" for seconds in table.seconds]
     for name in ("acc1", "heldout_acc1"):
         table[name] = [f"{value:.2f}" for value in table[name]]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -15,11 +15,30 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from gta.data.randaugment import Operation, RandAugment
 from gta.data.seeds import Stream, derive
 from gta.errors import GtaError
 from gta.study.config import Augment, Evaluation, Recipe
 
 Pixels = NDArray[np.uint8]
+Box = tuple[int, int, int, int]  # top, left, height, width
+
+
+@dataclass(frozen=True)
+class View:
+    """What was drawn for one image of a batch.
+
+    Attributes:
+        box: what is cut out of it, before it is resized; None for all.
+        corner: how far down and right a shifted image begins in its reflected surroundings.
+        mirrored: whether left and right are exchanged.
+        operations: of RandAugment.
+    """
+
+    box: Box | None
+    corner: tuple[int, int] | None
+    mirrored: bool
+    operations: Sequence[Operation]
 
 
 class Augmenter:
@@ -34,16 +53,15 @@ class Augmenter:
         self.augment: Augment = recipe.augment
         self.size = recipe.image_size
         self.seed = seed
-        self._mean, self._std = _statistics(recipe)
+        self._normalise = _Normalisation(recipe)
+        self._mode = InterpolationMode(self.augment.interpolation)
         self._randaugment = None
         if self.augment.randaugment is not None:
-            from timm.data.auto_augment import rand_augment_transform
-
-            settings = {
-                "img_mean": tuple(min(255, round(255 * value)) for value in recipe.mean),
-                "interpolation": getattr(Image.Resampling, self.augment.interpolation.upper()),
-            }
-            self._randaugment = rand_augment_transform(self.augment.randaugment, settings)
+            red, green, blue = (min(255, round(255 * value)) for value in recipe.mean)
+            interpolation = getattr(Image.Resampling, self.augment.interpolation.upper())
+            self._randaugment = RandAugment(
+                self.augment.randaugment, (red, green, blue), interpolation
+            )
 
     def __call__(self, images: Sequence[Pixels], iteration: int) -> Tensor:
         """Augment a batch.
@@ -55,36 +73,75 @@ class Augmenter:
         Returns:
             (B, 3, image_size, image_size) float32, normalised.
         """
+        batch = self.empty(len(images))
+        for image, view, out in zip(images, self.draw(images, iteration), batch, strict=True):
+            self.write(image, view, out)
+        return torch.from_numpy(batch)
+
+    def empty(self, images: int) -> NDArray[np.float32]:
+        """Where a batch of so many images goes."""
+        return np.empty((images, 3, self.size, self.size), dtype=np.float32)
+
+    def draw(self, images: Sequence[Pixels], iteration: int) -> list[View]:
+        """All that is random in a batch; what ``write`` does with it is not.
+
+        Args:
+            images: of which the sizes alone are looked at.
+            iteration: of the batch.
+
+        Raises:
+            GtaError: if an image must be cropped or resized, and the recipe does not say how.
+        """
+        count = len(images)
         seed = derive(self.seed, Stream.AUGMENTATION, iteration)
         generator = torch.Generator().manual_seed(seed)
-        if self.augment.crop == "none":
-            batch = _stack(images, self.size)
-        else:
-            batch = torch.stack([self._crop(image, generator) for image in images])
-        if self.augment.shift:
-            batch = _shift(batch, self.augment.shift, generator)
-        if self.augment.flip:
-            flipped = torch.rand(len(batch), generator=generator) < self.augment.flip
-            batch = torch.where(flipped[:, None, None, None], batch.flip(-1), batch)
+        boxes: list[Box | None] = [None] * count
+        corners: list[tuple[int, int] | None] = [None] * count
+        mirrored = [False] * count
+        operations: list[list[Operation]] = [[]] * count
+        settings = self.augment
+        if settings.crop == "none":
+            _check_sizes(images, self.size)
+        elif settings.crop == "random_resized_crop":
+            boxes = [self._box(image, generator) for image in images]
+        if settings.shift:
+            drawn = torch.randint(2 * settings.shift + 1, (count, 2), generator=generator)
+            corners = [(top, left) for top, left in drawn.tolist()]
+        if settings.flip:
+            mirrored = (torch.rand(count, generator=generator) < settings.flip).tolist()
         if self._randaugment is not None:
-            with _seeded(seed):
-                batch = torch.stack([self._randomly(image) for image in batch])
-        return _normalise(batch, self._mean, self._std)
+            operations = self._randaugment.draw(seed, count)
+        return [View(*drawn) for drawn in zip(boxes, corners, mirrored, operations, strict=True)]
 
-    def _crop(self, image: Pixels, generator: torch.Generator) -> Tensor:
-        if self.augment.crop == "random_resized_crop":
-            height, width = image.shape[:2]
-            top, left, height, width = _random_box(
-                height, width, self.augment.scale, self.augment.ratio, generator
-            )
+    def _box(self, image: Pixels, generator: torch.Generator) -> Box:
+        height, width, _ = image.shape
+        return _random_box(height, width, self.augment.scale, self.augment.ratio, generator)
+
+    def write(self, image: Pixels, view: View, out: NDArray[np.float32]) -> None:
+        """Augment one image; threads may work at different ones.
+
+        Args:
+            image: (height, width, 3) uint8.
+            view: what was drawn for it.
+            out: (3, image_size, image_size), where it goes, normalised.
+        """
+        if view.box is not None:
+            top, left, height, width = view.box
             image = image[top : top + height, left : left + width]
-        mode = InterpolationMode(self.augment.interpolation)
-        return F.resize(_tensor(image), [self.size, self.size], interpolation=mode, antialias=True)
-
-    def _randomly(self, image: Tensor) -> Tensor:
-        assert self._randaugment is not None
-        picture = Image.fromarray(image.permute(1, 2, 0).numpy())
-        return torch.from_numpy(np.array(self._randaugment(picture))).permute(2, 0, 1)
+        if self.augment.crop != "none":
+            size = [self.size, self.size]
+            resized = F.resize(_tensor(image), size, interpolation=self._mode, antialias=True)
+            image = resized.permute(1, 2, 0).numpy()
+        if view.corner is not None:
+            image = _shifted(image, self.augment.shift, view.corner)
+        if view.mirrored:
+            image = image[:, ::-1]
+        if view.operations:
+            picture = Image.fromarray(np.ascontiguousarray(image))
+            for operation in view.operations:
+                picture = operation(picture)
+            image = np.asarray(picture)
+        self._normalise(image, out)
 
 
 class Evaluator:
@@ -94,31 +151,30 @@ class Evaluator:
         """Set up for a recipe."""
         self.evaluation: Evaluation = recipe.evaluation
         self.size = recipe.image_size
-        self._mean, self._std = _statistics(recipe)
+        self._normalise = _Normalisation(recipe)
 
     def __call__(self, images: Sequence[Pixels]) -> Tensor:
         """Bring images, each (height, width, 3) uint8, to (B, 3, image_size, image_size)."""
-        if self.evaluation.resize is None:
-            batch = _stack(images, self.size)
-        else:
-            batch = torch.stack([self._view(image) for image in images])
-        return _normalise(batch, self._mean, self._std)
+        batch = np.empty((len(images), 3, self.size, self.size), dtype=np.float32)
+        for image, out in zip(images, batch, strict=True):
+            self._normalise(self.pixels(image).numpy(), out)
+        return torch.from_numpy(batch)
 
     def mask(self, mask: NDArray[np.bool_]) -> Tensor:
         """Bring an object mask to the same view, (image_size, image_size) bool."""
         tensor = torch.from_numpy(np.array(mask, dtype=np.uint8))[None]
         if self.evaluation.resize is not None:
-            tensor = self._place(tensor, InterpolationMode.NEAREST_EXACT)  # by pixel centres, as the image
+            # by pixel centres, as the image
+            tensor = self._place(tensor, InterpolationMode.NEAREST_EXACT)
         return tensor[0].bool()
 
     def pixels(self, image: Pixels) -> Tensor:
         """The view before normalisation, (image_size, image_size, 3) uint8, for pictures."""
         if self.evaluation.resize is None:
-            return _stack([image], self.size)[0].permute(1, 2, 0)
-        return self._view(image).permute(1, 2, 0)
-
-    def _view(self, image: Pixels) -> Tensor:
-        return self._place(_tensor(image), InterpolationMode(self.evaluation.interpolation))
+            _check_sizes([image], self.size)
+            return torch.from_numpy(np.array(image))
+        mode = InterpolationMode(self.evaluation.interpolation)
+        return self._place(_tensor(image), mode).permute(1, 2, 0)
 
     def _place(self, tensor: Tensor, mode: InterpolationMode) -> Tensor:
         assert self.evaluation.resize is not None
@@ -131,12 +187,22 @@ class Evaluator:
         return F.center_crop(resized, [self.size, self.size])
 
 
-def _statistics(recipe: Recipe) -> tuple[Tensor, Tensor]:
-    return torch.tensor(recipe.mean)[:, None, None], torch.tensor(recipe.std)[:, None, None]
+class _Normalisation:
+    """From bytes to what the model takes: (x / 255 - mean) / std."""
 
+    def __init__(self, recipe: Recipe) -> None:
+        self._mean = np.array(recipe.mean, dtype=np.float32)[:, None, None]
+        self._std = np.array(recipe.std, dtype=np.float32)[:, None, None]
 
-def _normalise(batch: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return batch.float().div_(255).sub_(mean).div_(std)
+    def __call__(self, image: Pixels, out: NDArray[np.float32]) -> None:
+        """Write an image, (height, width, 3), into ``out``, (3, height, width).
+
+        One image at a time stays in a core's cache; a batch would not.
+        """
+        np.copyto(out, image.transpose(2, 0, 1))
+        np.divide(out, 255, out=out)
+        np.subtract(out, self._mean, out=out)
+        np.divide(out, self._std, out=out)
 
 
 def _tensor(image: Pixels) -> Tensor:
@@ -144,28 +210,28 @@ def _tensor(image: Pixels) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def _stack(images: Sequence[Pixels], size: int) -> Tensor:
+def _check_sizes(images: Sequence[Pixels], size: int) -> None:
     for image in images:
         if image.shape != (size, size, 3):
             raise GtaError(
                 f"images of {image.shape[1]} x {image.shape[0]} pixels cannot be used as they "
                 f"are at image_size {size}: set recipe.augment.crop and recipe.evaluation.resize"
             )
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
-def _shift(batch: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Move each image by up to ``most`` pixels a side, the border reflected."""
-    height, width = batch.shape[-2:]
-    corners = torch.randint(2 * most + 1, (len(batch), 2), generator=generator).tolist()
-    around = (most, most)
-    # numpy: torch reflects no uint8, and slices are ten times as fast as an indexed gather.
-    padded = np.pad(batch.numpy(), ((0, 0), (0, 0), around, around), mode="reflect")
-    moved = [
-        image[:, top : top + height, left : left + width]
-        for image, (top, left) in zip(padded, corners, strict=True)
-    ]
-    return torch.from_numpy(np.stack(moved))
+def _shifted(image: Pixels, most: int, corner: tuple[int, int]) -> Pixels:
+    """An image moved by up to ``most`` pixels a side, its border reflected."""
+    height, width = image.shape[:2]
+    top, left = corner
+    rows = _reflected(height, most)[top : top + height]
+    columns = _reflected(width, most)[left : left + width]
+    return image.take(rows, axis=0).take(columns, axis=1)  # faster than one index for both
+
+
+@cache
+def _reflected(side: int, most: int) -> NDArray[np.int64]:
+    """Which line of an image stands where in its surroundings, (side + 2 * most,)."""
+    return np.pad(np.arange(side), most, mode="reflect")
 
 
 def _random_box(
@@ -174,8 +240,8 @@ def _random_box(
     scale: tuple[float, float],
     ratio: tuple[float, float],
     generator: torch.Generator,
-) -> tuple[int, int, int, int]:
-    """Top, left, height, width of a random crop (the rule of Inception and torchvision)."""
+) -> Box:
+    """A random crop (the rule of Inception and torchvision)."""
     low, high = math.log(ratio[0]), math.log(ratio[1])
     for _ in range(10):
         draw = torch.rand(2, generator=generator).tolist()
@@ -194,16 +260,3 @@ def _random_box(
     else:
         w, h = width, height
     return (height - h) // 2, (width - w) // 2, h, w
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators that timm's RandAugment draws from, and put them back."""
-    state, legacy = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    try:
-        yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(legacy)

@@ -1,0 +1,102 @@
+"""``python -m benchmarks``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pkgutil
+import subprocess
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from benchmarks import measures
+from benchmarks.figures import Figure, SkippedError
+from benchmarks.machine import ROOT, describe
+from benchmarks.page import table, to_json, to_markdown
+
+MEASURES = sorted(module.name for module in pkgutil.iter_modules(measures.__path__))
+console = Console(stderr=True)
+
+
+def main(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help=f"One or more of: {', '.join(MEASURES)}."),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="How often each is measured.  [default: its own]")
+    ] = None,
+    rows: Annotated[bool, typer.Option(hidden=True, help="Print JSON alone.")] = False,
+) -> None:
+    """Measure, and print the table; of everything, where no NAME is given.
+
+    Then results/bench.json and docs/performance.md are written too.
+    """
+    for name in names or ():
+        if name not in MEASURES:
+            console.print(f"error: there is no measurement {name!r}: {', '.join(MEASURES)}")
+            raise typer.Exit(1)
+    if rows:
+        print(json.dumps(_measure(module_of((names or MEASURES)[0]), repeats)))
+        return
+    machine = describe()
+    figures: list[Figure] = []
+    skipped: dict[str, str] = {}
+    for name in names or MEASURES:
+        found = _in_process(name, repeats)
+        figures += [Figure(**{**row, "values": tuple(row["values"])}) for row in found["figures"]]
+        if found["skipped"]:
+            skipped[name] = found["skipped"]
+    Console().print(table(figures))
+    for name, why in skipped.items():
+        console.print(f"{name}: not measured: {why}")
+    if not names:
+        _write(ROOT / "results" / "bench.json", to_json(figures))
+        head = ROOT / "docs" / "performance.head.md"
+        _write(ROOT / "docs" / "performance.md", to_markdown(head, figures, skipped, machine))
+
+
+def module_of(name: str) -> ModuleType:
+    """The measurement of a name."""
+    return import_module(f"benchmarks.measures.{name}")
+
+
+def _in_process(name: str, repeats: int | None) -> dict[str, Any]:
+    """Measure in a process of its own: none finds what another has loaded, or how it was set."""
+    console.print(f"{name}: {(module_of(name).__doc__ or '').splitlines()[0]}")
+    command = [sys.executable, "-m", "benchmarks", name, "--rows"]
+    command += [] if repeats is None else ["--repeats", str(repeats)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        return {"figures": [], "skipped": f"failed with status {done.returncode}"}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _measure(module: ModuleType, repeats: int | None) -> dict[str, Any]:
+    try:
+        found = module.measure(repeats or module.REPEATS)
+    except SkippedError as reason:
+        return {"figures": [], "skipped": str(reason)}
+    except subprocess.CalledProcessError as error:
+        traceback.print_exc()
+        sys.stderr.buffer.write(error.stderr or b"")
+        raise typer.Exit(1) from None
+    return {"figures": [dataclasses.asdict(figure) for figure in found], "skipped": ""}
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    console.print(f"written: {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,51 @@
+"""What figures hold for: the machine, the versions, the state of the code."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy", "pandas", "pyarrow", "snakemake")
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def describe() -> dict[str, str]:
+    """Hardware, versions and commit, by their names."""
+    import torch
+
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    about = {
+        "CPU": f"{_cpu()}, {cores()} cores, {memory:.0f} GiB",
+        "CPU extensions": torch.backends.cpu.get_cpu_capability(),
+        "GPU": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+        "Load before": f"{os.getloadavg()[0]:.1f}",
+        "System": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+    }
+    return about | {name: version(name) for name in PACKAGES} | {"Commit": _commit()}
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def _commit() -> str:
+    said = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return said.stdout.strip() or "unknown"

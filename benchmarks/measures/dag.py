@@ -1,0 +1,41 @@
+"""`snakemake -n` of the paper's study, and of one ten times as large, in seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.figures import Figure, seconds
+from benchmarks.inputs import overlaid, programs
+from benchmarks.machine import ROOT
+
+REPEATS = 3
+SEEDS = 3  # of paper.yaml
+
+
+def measure(repeats: int) -> list[Figure]:
+    """Whole processes in a folder without results, so that every job is to be run."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "config").symlink_to(ROOT / "config")
+        rows = []
+        for figure, times, goal, runs in (("dag", 1, 5.0, 1470), ("dag_tenfold", 10, 30.0, 14700)):
+            seeds = list(range(times * SEEDS))
+            config = overlaid("paper.yaml", folder, study=f"paper{times}", seeds=seeds, pack=[])
+            values = tuple(seconds(lambda: _dry_run(config, folder)) for _ in range(repeats))
+            what = f"`snakemake -n` of {runs:,} training jobs"
+            rows.append(Figure(figure, what, values, goal, unit="s"))
+        return rows
+
+
+def _dry_run(config: Path, folder: Path) -> None:
+    command = [sys.executable, "-m", "snakemake", "-n", "-q", "rules", "--directory", str(folder)]
+    subprocess.run(
+        [*command, "--configfile", str(config)],
+        cwd=ROOT,
+        env=programs(),
+        check=True,
+        capture_output=True,
+    )

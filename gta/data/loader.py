@@ -1,0 +1,123 @@
+"""Training batches, made by threads and ahead of the step that needs them.
+
+A batch is a function of (seed, iteration) alone: who makes it, and when, changes no number.
+Threads suffice, for Python lets others run while NumPy, torch and Pillow work on pixels.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gta.data.augment import Augmenter, Pixels, View
+from gta.data.sampler import BatchStream
+from gta.data.store import Store
+
+CHUNK = 8  # images that a thread takes at a time
+
+
+class Loader:
+    """The batches of one run, or of several that see the same.
+
+    Attributes:
+        waited: seconds that were spent in ``batch``: a step waited for its images.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        positions: NDArray[np.int64],
+        augmenter: Augmenter,
+        batch_size: int,
+        threads: int = 1,
+        ahead: int = 0,
+    ) -> None:
+        """Set up; nothing is made before the first batch is asked for.
+
+        Args:
+            store: the images.
+            positions: which of them are trained on.
+            augmenter: how; its seed orders the images too.
+            batch_size: images in a batch.
+            threads: that augment.
+            ahead: how many of the next batches they begin while a batch is in use. 0 where the
+                step needs the cores itself: then the caller waits for each batch.
+        """
+        self.waited = 0.0
+        self._store, self._positions, self._augmenter = store, positions, augmenter
+        self._stream = BatchStream(len(positions), batch_size, augmenter.seed)
+        self._ahead = ahead
+        self._begun: dict[int, Future[_Begun]] = {}
+        threaded = threads > 1 or ahead > 0
+        self._pool = ThreadPoolExecutor(threads, "augment") if threaded else None
+
+    def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, side, side) float32, augmented, and labels (B,) int64.
+
+        Raises:
+            GtaError: as ``Augmenter.draw``.
+        """
+        begin = time.perf_counter()
+        if self._pool is None:
+            positions = self._positions[self._stream.batch(iteration)]
+            images = self._augmenter(self._store.images(positions), iteration)
+        else:
+            images, positions = self._await(iteration, self._pool)
+        labels = torch.from_numpy(self._store.labels[positions]).long()
+        self.waited += time.perf_counter() - begin
+        return images, labels
+
+    def close(self) -> None:
+        """Give up what was begun, and end the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _await(self, iteration: int, pool: ThreadPoolExecutor) -> tuple[Tensor, NDArray[np.int64]]:
+        wanted = range(iteration, iteration + self._ahead + 1)
+        for other in self._begun.keys() - set(wanted):  # the caller has gone elsewhere
+            self._begun.pop(other).cancel()
+        for one in wanted:
+            if one not in self._begun:
+                positions = self._positions[self._stream.batch(one)]
+                self._begun[one] = pool.submit(self._begin, pool, positions, one)
+        begun = self._begun.pop(iteration).result()
+        for part in begun.parts:
+            part.result()
+        return torch.from_numpy(begun.batch), begun.positions
+
+    def _begin(
+        self, pool: ThreadPoolExecutor, positions: NDArray[np.int64], iteration: int
+    ) -> _Begun:
+        """Draw for a batch, in one thread, and share its pixels out; no thread waits for others."""
+        images = self._store.images(positions)
+        views = self._augmenter.draw(images, iteration)
+        batch = self._augmenter.empty(len(images))
+        parts = [
+            pool.submit(self._write, images[part], views[part], batch[part])
+            for part in (slice(at, at + CHUNK) for at in range(0, len(images), CHUNK))
+        ]
+        return _Begun(positions, batch, parts)
+
+    def _write(self, images: list[Pixels], views: list[View], batch: NDArray[np.float32]) -> None:
+        for image, view, out in zip(images, views, batch, strict=True):
+            self._augmenter.write(image, view, out)
+
+
+class _Begun(NamedTuple):
+    """A batch that threads work at."""
+
+    positions: NDArray[np.int64]
+    batch: NDArray[np.float32]
+    parts: list[Future[None]]

@@ -1,0 +1,133 @@
+"""Batches made by threads and ahead of time against those made when they are asked for."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gta.data.augment import Augmenter
+from gta.data.loader import Loader
+from gta.data.sampler import BatchStream
+from gta.data.store import Item, Store, write
+from gta.errors import GtaError
+from gta.study.config import Recipe
+
+BATCH = 10  # more than a thread takes at a time, and no divisor of the images
+VIEWS = {"crop": "random_resized_crop", "flip": 0.5, "randaugment": "rand-m9-mstd0.5-inc1"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    rng = np.random.default_rng(0)
+    items = [
+        Item(str(i), i % 5, "train", rng.integers(0, 256, (20 + i % 3, 24, 3), dtype=np.uint8))
+        for i in range(25)
+    ]
+    folder: Path = tmp_path_factory.mktemp("store")
+    return write(folder, "random", list("abcde"), items)
+
+
+def augmenter(augment: dict[str, Any] | None = None) -> Augmenter:
+    recipe = {
+        "architecture": "vit_mini_patch8",
+        "image_size": 16,
+        "batch_size": BATCH,
+        "iterations": 4,
+        "lr": 1e-3,
+        "augment": augment or VIEWS,
+    }
+    return Augmenter(Recipe.model_validate(recipe), seed=3)
+
+
+def loader(store: Store, **how: int) -> Loader:
+    return Loader(store, np.arange(1, 24), augmenter(), BATCH, **how)
+
+
+def plainly(store: Store, iteration: int) -> tuple[Tensor, list[int]]:
+    positions = np.arange(1, 24)[BatchStream(23, BATCH, seed=3).batch(iteration)]
+    images = augmenter()(store.images(positions), iteration)
+    return images, store.labels[positions].tolist()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"threads": 3}, {"ahead": 1}, {"threads": 2, "ahead": 3}, {"threads": 4, "ahead": 1}],
+)
+@pytest.mark.parametrize("iterations", [range(8), [5, 6, 0, 1, 1, 7]])
+def test_batches_are_bit_for_bit_the_plain_ones(
+    store: Store, how: dict[str, int], iterations: list[int]
+) -> None:
+    with loader(store, **how) as made:
+        for iteration in iterations:
+            images, labels = made.batch(iteration)
+            expected, wanted = plainly(store, iteration)
+            assert torch.equal(images, expected)
+            assert labels.dtype == torch.int64
+            assert labels.tolist() == wanted
+
+
+def test_the_next_batches_are_made_while_one_is_in_use(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[int, str] = {}
+    third = threading.Event()
+    draw = Augmenter.draw
+
+    def noted(self: Augmenter, images: list[np.ndarray], iteration: int) -> Any:
+        seen[iteration] = threading.current_thread().name
+        if iteration == 2:
+            third.set()
+        return draw(self, images, iteration)
+
+    monkeypatch.setattr(Augmenter, "draw", noted)
+    with loader(store, ahead=2) as made:
+        made.batch(0)
+        assert third.wait(timeout=60)  # nobody has asked for it
+    assert set(seen) == {0, 1, 2}
+    assert threading.current_thread().name not in seen.values()
+
+
+def test_without_batches_ahead_none_is_made_in_vain(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    draw = Augmenter.draw
+
+    def noted(self: Augmenter, images: list[np.ndarray], iteration: int) -> Any:
+        seen.append(iteration)
+        return draw(self, images, iteration)
+
+    monkeypatch.setattr(Augmenter, "draw", noted)
+    for how in ({}, {"threads": 2}):
+        with loader(store, **how) as made:
+            made.batch(4)
+    assert seen == [4, 4]
+
+
+@pytest.mark.parametrize("how", [{}, {"threads": 2, "ahead": 2}])
+def test_an_error_reaches_who_asks_for_the_batch(store: Store, how: dict[str, int]) -> None:
+    uncropped = augmenter({"crop": "none"})
+    with (
+        Loader(store, np.arange(10), uncropped, BATCH, **how) as made,
+        pytest.raises(GtaError, match="cannot be used as they are"),
+    ):
+        made.batch(0)
+
+
+def test_the_wait_is_counted_and_threads_end(store: Store) -> None:
+    before = threading.active_count()
+    made = loader(store, threads=2, ahead=1)
+    assert made.waited == 0
+    made.batch(0)
+    once = made.waited
+    made.batch(1)
+    assert 0 < once < made.waited
+    assert threading.active_count() > before
+    made.close()
+    assert threading.active_count() == before
