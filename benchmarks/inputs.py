@@ -59,7 +59,9 @@ def _clouds(seed: int) -> Image.Image:
     whole = np.zeros((height, width, 3))
     for level in range(1, 8):
         coarse = rng.random((2**level, 2**level, 3)) * 255
-        layer = Image.fromarray(coarse.astype(np.uint8)).resize((width, height), Image.BICUBIC)
+        layer = Image.fromarray(coarse.astype(np.uint8)).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
         whole += (np.asarray(layer) - 127.5) * 0.6**level
     return Image.fromarray(np.clip(whole + 127.5, 0, 255).astype(np.uint8))
 

@@ -36,9 +36,9 @@ def cells(figure: Figure) -> list[str]:
 
 def table(figures: Sequence[Figure]) -> Table:
     """For the terminal."""
-    made = Table(*HEADINGS)
+    made = Table("name", *HEADINGS[1:])
     for figure in figures:
-        made.add_row(*cells(figure))
+        made.add_row(figure.name, *cells(figure)[1:])
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +25,8 @@ def measure(repeats: int) -> list[Figure]:
         for figure, times, goal, runs in (("dag", 1, 5.0, 1470), ("dag_tenfold", 10, 30.0, 14700)):
             seeds = list(range(times * SEEDS))
             config = overlaid("paper.yaml", folder, study=f"paper{times}", seeds=seeds, pack=[])
-            values = tuple(seconds(lambda: _dry_run(config, folder)) for _ in range(repeats))
+            dry_run = partial(_dry_run, config, folder)
+            values = tuple(seconds(dry_run) for _ in range(repeats))
             what = f"`snakemake -n` of {runs:,} training jobs"
             rows.append(Figure(figure, what, values, goal, unit="s"))
         return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,8 +24,8 @@ def measure(repeats: int) -> list[Figure]:
         with TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "config").symlink_to(ROOT / "config")
-            study = seconds(lambda: _snakemake(folder))
-            report = seconds(lambda: _snakemake(folder, "--report", "report.html"))
+            study = seconds(partial(_snakemake, folder))
+            report = seconds(partial(_snakemake, folder, "--report", "report.html"))
             metrics = pd.read_parquet(folder / "results" / "mini" / "metrics.parquet")
         trainings.append(float(metrics["seconds"].sum()))
         shares.append(study / (trainings[-1] / cores()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,19 +45,12 @@ def _invented(study: Study) -> pa.Table:
     """Metrics of all runs; accuracies are random, nothing else of them is looked at."""
     rng = np.random.default_rng(0)
     runs = study.runs
-    acc1 = rng.uniform(20, 90, len(runs))
-    columns = {field: [getattr(run, field) for run in runs] for field in RUN_FIELDS}
-    columns |= {
-        "acc1": acc1,
-        "heldout_acc1": [None if run.rate == 100 else a for run, a in zip(runs, acc1, strict=True)],
-        "recipe_digest": [study.digest(run) for run in runs],
-    }
+    acc1 = rng.uniform(20, 90, len(runs)).tolist()
+    heldout = [None if run.rate == 100 else value for run, value in zip(runs, acc1, strict=True)]
+    columns: dict[str, list[Any]] = {f: [getattr(run, f) for run in runs] for f in RUN_FIELDS}
+    columns |= {"acc1": acc1, "heldout_acc1": heldout}
+    columns |= {"recipe_digest": [study.digest(run) for run in runs]}
     schema = pa.schema([*results.IDENTITY, *results.METRICS])
-    empty = pa.nulls(len(runs))
-    arrays = [
-        pa.array(columns[field.name], field.type)
-        if field.name in columns
-        else empty.cast(field.type)
-        for field in schema
-    ]
+    nothing = [None] * len(runs)
+    arrays = [pa.array(columns.get(field.name, nothing), field.type) for field in schema]
     return pa.table(arrays, schema=schema)
