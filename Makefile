@@ -12,7 +12,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES := tiny_ibot tiny_dino tiny_supervised
 
 .DEFAULT_GOAL := help
-.PHONY: help install mini docs mini-sources test test-slow kill-test lint clean
+.PHONY: help install mini docs grocery-page mini-sources test test-slow kill-test lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,6 +47,10 @@ docs: $(INSTALLED) ## write docs/mini-results.md and its pictures from results/m
 	  sed 's/^#/##/' results/mini-fresh/tables/fresh.md; echo; \
 	  for table in table2 table4 table3 table5 table6 tableA1 table1; do \
 	    sed 's/^#/##/' results/mini/tables/$$table.md; echo; done; } > docs/mini-results.md
+
+grocery-page: $(INSTALLED) ## write docs/grocery.md and its picture from results/grocery and results/grocery-lr-*
+	cp results/grocery/figures/figure1.png docs/images/grocery-figure1.png
+	$(BIN)/python docs/grocery_page.py > docs/grocery.md
 
 mini-sources: $(INSTALLED) ## train the shipped tiny sources again, from nothing
 	for source in $(SOURCES); do \
