@@ -243,6 +243,17 @@ def test_a_batch_that_does_not_fit_is_halved(
     assert tried == [8, 4, 2]
 
 
+def test_a_device_too_small_for_one_image_is_an_error(
+    tiny_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*_: object) -> Calibration:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("gta.plan.calibration._Bench.measure", measure)
+    with pytest.raises(GtaError, match="cpu: too little memory to train on one image"):
+        calibrate(tiny_study, torch.device("cpu"), classes=4)
+
+
 # Disk
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from gta import methods
 from gta.data.augment import Augmenter, Evaluator, Pixels
+from gta.errors import GtaError
 from gta.methods import Method, Step
 from gta.models.flops import source_flops, training_flops
 from gta.models.taps import Readings, Taps, read_source
@@ -65,8 +66,7 @@ def calibrate(study: Study, device: torch.device, classes: int) -> Calibration:
         classes: outputs of the head.
 
     Raises:
-        GtaError: if a setting of a method is wrong.
-        torch.OutOfMemoryError: if not even one image fits.
+        GtaError: if a setting of a method is wrong, or not even one image fits.
     """
     recipe = Counter(study.recipe(run) for run in study.runs).most_common(1)[0][0]
     bench = _Bench(study, recipe, device, classes)
@@ -78,7 +78,7 @@ def calibrate(study: Study, device: torch.device, classes: int) -> Calibration:
             return bench.measure(batch)
         except torch.OutOfMemoryError:
             if batch == 1:
-                raise
+                raise GtaError(f"{device}: too little memory to train on one image") from None
             torch.cuda.empty_cache()
             batch //= 2
 
