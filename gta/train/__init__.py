@@ -7,7 +7,7 @@ being killed; ``record`` writes what they leave.
 
 from gta.train.device import pick_device
 from gta.train.job import train_runs
-from gta.train.lockstep import Progress, subset_of
+from gta.train.lockstep import Progress
 from gta.train.signals import Stopped
 
-__all__ = ["Progress", "Stopped", "pick_device", "subset_of", "train_runs"]
+__all__ = ["Progress", "Stopped", "pick_device", "train_runs"]

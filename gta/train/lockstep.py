@@ -19,7 +19,7 @@ from torch import Tensor
 from gta.data.augment import Augmenter, Evaluator
 from gta.data.sampler import BatchStream
 from gta.data.seeds import Stream, derive
-from gta.data.splits import Subset, random_subset
+from gta.data.splits import subset_of
 from gta.data.store import Store
 from gta.errors import GtaError
 from gta.evaluate import evaluate_each
@@ -32,13 +32,6 @@ Key = TypeVar("Key", bound=Hashable)
 
 Progress = Callable[[Run, int, int], None]
 """Called as ``progress(run, iterations_done, iterations_in_all)``."""
-
-
-def subset_of(study: Study, run: Run, store: Store) -> Subset:
-    """The images that a run trains, chooses lambda and is tested on."""
-    split = study.config.split
-    seed = run.seed if split.seed == "run" else split.seed
-    return random_subset(store.labels, store.splits, run.rate, seed, split.heldout)
 
 
 def sharing(study: Study, run: Run) -> tuple[Any, ...]:
@@ -63,7 +56,7 @@ class Feed:
         """Set up for ``run`` and all that agree with it.
 
         Raises:
-            GtaError: there is no training or no test image.
+            GtaError: there is no training or no test image, or the published lists do not fit.
         """
         recipe = study.recipe(run)
         self.store, self.device, self._seed = store, device, run.seed

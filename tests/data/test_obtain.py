@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import gta.study
 from gta.catalog import DATASETS, Counts, DatasetInfo
@@ -21,6 +22,7 @@ from gta.data.store import Store
 from gta.errors import GtaError
 from gta.study import Run, Study
 from gta.study.load import merge
+from gta.train.lockstep import Feed
 from tests.archives import Size, build, lay_out
 from tests.loopback import give, host
 
@@ -274,3 +276,6 @@ def test_published_lists(layout, fault, tiny_config, workdir, catalog):
     assert len(subset.test) == len(names["test"])
     assert len(subset.heldout) == 3
     assert not set(subset.heldout) & set(subset.train)
+    # and the trainer takes them
+    fed = Feed(study, run, store, torch.device("cpu")).subset
+    np.testing.assert_array_equal(fed.train, subset.train)

@@ -14,13 +14,13 @@ from torch.nn import functional as F
 from gta import methods
 from gta.data.augment import Augmenter, Evaluator
 from gta.data.sampler import BatchStream
+from gta.data.splits import subset_of
 from gta.data.store import Store
 from gta.errors import GtaError
 from gta.models.sources import load_backbone, load_source, read_weights
 from gta.models.taps import TapRequest, read_source
 from gta.models.vit import create, initialise_head
 from gta.study import Run, Study
-from gta.train import subset_of
 from tests.samples import CLASSES
 from tests.train.runs import HARDEST, ROUGH, fit, run_of, same
 
