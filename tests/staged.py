@@ -76,7 +76,7 @@ class StagedStudy:
             staged: whether `gta` is staged; else it is the real one.
         """
         self.folder = folder
-        for name in ("workflow", "slurm", "local", "config"):
+        for name in ("workflow", "slurm", "local", "config", "environment.yml"):
             (folder / name).symlink_to(ROOT / name)
         self.write("tables.yaml", TABLES)
         self.write("study.yaml", STUDY)

@@ -292,7 +292,9 @@ def test_disk_before_and_after(tiny_config: Mapping[str, Any], workdir: Path) ->
     assert found["prepared sources"].here > 0
 
 
-def test_weights_are_counted_where_they_are_kept(tiny_config: Mapping[str, Any]) -> None:
+def test_weights_are_counted_where_they_are_kept(
+    tiny_config: Mapping[str, Any], workdir: Path
+) -> None:
     asked: dict[str, dict[str, Any]] = {
         "none": {"keep_weights": "none"},
         "figures": {"figures": ["figure1"]},
