@@ -12,7 +12,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES := tiny_ibot tiny_dino tiny_supervised
 
 .DEFAULT_GOAL := help
-.PHONY: help install mini docs grocery-page mini-sources test test-slow kill-test lint clean
+.PHONY: help install mini docs grocery-page mini-sources test test-slow kill-test bench lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -65,6 +65,9 @@ test-slow: $(INSTALLED) ## run the tests that take minutes
 
 kill-test: $(INSTALLED) ## kill training 50 times and compare what it ends with (`make test`: 5 times)
 	GTA_KILLS=50 OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -q -s tests/train/test_kill.py
+
+bench: $(INSTALLED) ## measure speed as ratios, into results/bench.json
+	$(IN_VENV) python -m benchmarks
 
 lint: $(INSTALLED) ## check style, types and the workflow
 	$(BIN)/ruff check

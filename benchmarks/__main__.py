@@ -23,8 +23,10 @@ from benchmarks.page import table, to_json, to_markdown
 
 MEASURES = sorted(module.name for module in pkgutil.iter_modules(measures.__path__))
 console = Console(stderr=True)
+app = typer.Typer(add_completion=False)
 
 
+@app.command()
 def main(
     names: Annotated[
         list[str] | None,
@@ -99,4 +101,4 @@ def _write(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.figures import Figure, seconds
+from benchmarks.figures import Figure, processes_cpu, seconds
 from benchmarks.inputs import overlaid, programs
 from benchmarks.machine import ROOT
 
@@ -26,9 +26,11 @@ def measure(repeats: int) -> list[Figure]:
             seeds = list(range(times * SEEDS))
             config = overlaid("paper.yaml", folder, study=f"paper{times}", seeds=seeds, pack=[])
             dry_run = partial(_dry_run, config, folder)
+            before = processes_cpu()
             values = tuple(seconds(dry_run) for _ in range(repeats))
+            cpu = f"{(processes_cpu() - before) / repeats:.1f} s of CPU"
             what = f"`snakemake -n` of {runs:,} training jobs"
-            rows.append(Figure(figure, what, values, goal, unit="s"))
+            rows.append(Figure(figure, what, values, goal, unit="s", detail=cpu))
         return rows
 
 

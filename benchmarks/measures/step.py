@@ -24,7 +24,7 @@ STUDY: dict[str, Any] = {
     "datasets": ["mini_near"],
     "rates": [100],
     "seeds": [0],
-    "sources": {"main": "tiny_ibot"},
+    "sources": {"main": "ibot"},
     "methods": {"gta": {"grid": [0.01], "reduction": "sum"}},
     "recipe": {
         "architecture": "vit_small_patch16_224",
@@ -45,7 +45,7 @@ def measure(repeats: int) -> list[Figure]:
     with TemporaryDirectory() as name, working_folder(Path(name), GTA_STORE="store"):
         study = Study(STUDY)
         write_weights(study)
-        start = Start(study.weights("tiny_ibot"), study.config.recipe, device)
+        start = Start(study.weights(study.config.sources["main"]), study.config.recipe, device)
         steps = {
             run.method: _step(Learner(study, run, CLASSES, start, device))
             for run in study.runs

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.figures import Figure, seconds
+from benchmarks.figures import Figure, processes_cpu, seconds
 from benchmarks.inputs import overlaid, programs, working_folder
 from gta import results
 from gta.study import RUN_FIELDS, Study
@@ -35,9 +35,11 @@ def measure(repeats: int) -> list[Figure]:
             def make(command: list[str] = command) -> None:
                 subprocess.run(command, env=programs(), check=True, capture_output=True)
 
+            before = processes_cpu()
             values = tuple(seconds(make) for _ in range(repeats))
+            cpu = f"{(processes_cpu() - before) / repeats:.1f} s of CPU"
             what = f"{len(wanted)} tables from metrics of {len(study.runs):,} runs"
-            rows.append(Figure(figure, what, values, goal, unit="s"))
+            rows.append(Figure(figure, what, values, goal, unit="s", detail=cpu))
         return rows
 
 
