@@ -62,18 +62,20 @@ def bootstrap(differences: NDArray[np.integer]) -> tuple[NDArray[np.float64], ND
 
     One resample draws seeds and images with replacement and takes the mean of the differences of
     every drawn seed on every drawn image (the two-way, or pigeonhole, bootstrap: Owen 2007). All
-    cells are drawn alike. A single seed is not resampled.
+    cells are drawn alike. A single seed is not resampled; a single image leaves no interval.
 
     Args:
         differences: (C, S, N) for C cells, S seeds and N images: 1 where the method alone is
             right, -1 where the baseline alone is, else 0.
 
     Returns:
-        Low and high ends, (C,) each, of the scale of the differences.
+        Low and high ends, (C,) each, of the scale of the differences; NaN for a single image.
     """
     from scipy import stats  # half a second to import
 
     cells, seeds, images = differences.shape
+    if images == 1:
+        return np.full(cells, nan), np.full(cells, nan)
     flat = differences.reshape(cells * seeds, images).T.astype(np.float32)
 
     def mean(

@@ -30,7 +30,7 @@ from gta.tables.selection import CELL
 CHOSEN_BY = {"test": "λ by test accuracy", "heldout": "λ by held-out accuracy"}
 HEADINGS = {
     "dataset": "Data set",
-    "evaluated_on": "Data set",
+    "evaluated_on": "Masks of",
     "source": "Source",
     "method": "Method",
     "model": "Model",

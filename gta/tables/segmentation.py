@@ -168,11 +168,15 @@ def segmentation_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     seeds = ", ".join(map(str, study.config.seeds))
     page.remarks.append(f"On the test images; mean ± sample standard deviation over seeds {seeds}.")
     known = table.dropna(subset="mass").drop_duplicates("protocol")[PROTOCOL]
+    settings = study.config.segmentation  # a size holds where the masks are of another data set
+    sizes = {p.name: p.size for p in settings.measured if settings.dataset is not None}
     for protocol, mass, heads, ignore_void in known.to_numpy().tolist():
+        size = sizes.get(protocol)
+        view = f"; images of {size} x {size} pixels, whatever their aspect" if size else ""
         void = ", void pixels left out" if ignore_void else ""
         page.remarks.append(
             f"Jaccard, {protocol}: the fewest patches that hold {100 * mass:g} % of a head's "
-            f"attention, {heads} head{void}."
+            f"attention, {heads} head{void}{view}."
         )
     page.remarks.append(
         "Matched Jaccard: as many patches as the objects cover, the strongest in the mean of heads."

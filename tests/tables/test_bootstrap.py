@@ -53,6 +53,11 @@ def test_the_bootstrap_is_that_of_naive_means(seeds: int, monkeypatch: pytest.Mo
         assert (low[cell], high[cell]) == pytest.approx((ends.low, ends.high), abs=1e-12)
 
 
+def test_a_single_image_leaves_no_interval() -> None:
+    low, high = bootstrap(differences(2, 3, 1))
+    assert np.isnan([*low, *high]).all()
+
+
 def test_a_cell_alone_has_the_interval_that_it_has_among_others() -> None:
     given = differences(5, 3, 50)
     together, alone = bootstrap(given), bootstrap(given[3:4])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gta.study import Run, Study
-from gta.tables import read_reference, segmentation, segmentation_page, select, to_markdown
+from gta.tables import Page, read_reference, segmentation, segmentation_page, select, to_markdown
 from gta.tables.layout import Cell
 from tests.frames import acc1, measured_frame, metrics_frame
 from tests.tables.test_build import chosen, flat
@@ -106,3 +106,24 @@ def test_segmentation_page(tiny_config: dict[str, Any]) -> None:
     assert gta[0].mean == pytest.approx(25.1)
     assert [line[0].best for line in lines] == [True, False, False, False, False]
     assert any("hold 60 % of a head's attention" in remark for remark in page.remarks)
+
+
+def test_masks_of_another_data_set_are_named_with_their_view(tiny_config: dict[str, Any]) -> None:
+    settings = {"dataset": "voc12", "protocols": ["sar"]}
+    study = Study(tiny_config | {"tables": ["table4"], "segmentation": settings})
+    voc = measured_frame(study).assign(evaluated_on="voc12")
+    metrics = metrics_frame(study, acc1, acc1)
+    table = segmentation(study, "table4", select(study, metrics), voc)
+    page = segmentation_page(study, "table4", table)
+    assert page.blocks[0][1].index.names[:2] == ["Masks of", "Data set"]
+    assert any("480 x 480 pixels" in remark for remark in page.remarks)
+    assert not any("480" in remark for remark in own_masks(study).remarks)
+
+
+def own_masks(study: Study) -> Page:
+    """The page of the same study on each data set's own masks."""
+    config = study.content | {"segmentation": {"protocols": ["sar"]}}
+    own = Study(config)
+    metrics = metrics_frame(own, acc1, acc1)
+    table = segmentation(own, "table4", select(own, metrics), measured_frame(own))
+    return segmentation_page(own, "table4", table)
