@@ -1,0 +1,118 @@
+"""Measures what a store's short side changes and writes it into docs/data.md: `make store-page`.
+
+    python docs/store_page.py
+
+Grocery's store holds its photographs as they were decoded. Shrunk as a smaller store would hold
+them, they show what that changes in the test views and in the answers of trained models;
+config/grocery-store.yaml, in training.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_model
+
+from gta import results
+from gta.catalog import METHODS
+from gta.data.augment import Evaluator
+from gta.data.images import resize_short_side
+from gta.data.store import Store
+from gta.evaluate import Evaluated, evaluate
+from gta.models.vit import create
+from gta.study import RUN_FIELDS, Run, Study
+
+HERE = Path(__file__).parent
+CONFIG = HERE.parent / "config"
+PAGE = HERE / "data.md"
+BEGIN = "<!-- `make store-page` writes the table from here -->\n"
+END = "<!-- to here -->\n"
+SIDE = 160  # of config/grocery-store.yaml
+SMALLEST = 128  # what test views are cut from
+
+
+class Shrunk(Store):
+    """A store as it would be with a smaller ``images.short_side``."""
+
+    def __init__(self, folder: Path, side: int) -> None:
+        """Open it."""
+        super().__init__(folder)
+        self._side = side
+
+    def image(self, position: int) -> NDArray[np.uint8]:
+        """An image, its shorter side shrunk."""
+        return resize_short_side(super().image(position), self._side)
+
+
+def runs_of(study: Study) -> dict[Run, float]:
+    """Test accuracy of the runs that were done."""
+    rows = results.read_collected(study).to_dict("records")
+    return {Run(**{field: row[field] for field in RUN_FIELDS}): row["acc1"] for row in rows}
+
+
+def difference(store: Store, shrunk: Store, view: Evaluator) -> float:
+    """Mean absolute difference of the test views, in levels of 0 to 255."""
+    found = []
+    for position in store.indices("test"):
+        one, other = (view.pixels(each.image(position)).float() for each in (store, shrunk))
+        found.append((one - other).abs().mean().item())
+    return float(np.mean(found))
+
+
+def tested(study: Study, run: Run, store: Store) -> Evaluated:
+    """What a trained model says of a store's test images."""
+    recipe = study.recipe(run)
+    model = create(recipe.architecture, recipe.image_size, len(store.classes))
+    load_model(model, study.path("models", run))
+    positions = store.indices("test")
+    return evaluate(model, store, positions, Evaluator(recipe), torch.device("cpu"))
+
+
+def measure() -> pd.DataFrame:
+    """What was measured, a column for each short side."""
+    study = Study.load([CONFIG / "grocery.yaml"])
+    trained_from = runs_of(Study.load([CONFIG / "grocery.yaml", CONFIG / "grocery-store.yaml"]))
+    done = runs_of(study)
+    folder = study.store("grocery")
+    stores = {"as decoded": Store(folder)}
+    stores |= {f"{side} px": Shrunk(folder, side) for side in (SIDE, SMALLEST)}
+    whole = stores["as decoded"]
+    view = Evaluator(study.recipe(next(iter(done))))
+    rows = {
+        "test views: mean absolute difference, levels of 255": [
+            f"{difference(whole, store, view):.2f}" for store in stores.values()
+        ]
+    }
+    for run in trained_from:
+        title = METHODS[run.method].title
+        said = [tested(study, run, store) for store in stores.values()]
+        if abs(said[0].acc1 - done[run]) > 1e-6:
+            raise SystemExit(f"error: {run.name}: {said[0].acc1} now, {done[run]} when trained")
+        turned = [100 * np.mean(each.prediction != said[0].prediction) for each in said]
+        rows |= {
+            f"{title}, trained as decoded: test accuracy, %": [f"{s.acc1:.2f}" for s in said],
+            f"{title}: answers that changed, %": [f"{share:.2f}" for share in turned],
+            f"{title}, trained and tested from that store: test accuracy, %": [
+                f"{done[run]:.2f}",
+                f"{trained_from[run]:.2f}",
+                "",
+            ],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(stores))
+
+
+def main() -> None:
+    """Write the table."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    table = measure().to_markdown(disable_numparse=True)
+    PAGE.write_text(f"{before}{BEGIN}{table}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
