@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
+import yaml
 
 from gta.study import Study
 
@@ -73,3 +74,10 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tiny_study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     """The study of ``tiny_config``, its results in an empty folder."""
     return Study(tiny_config)
+
+
+@pytest.fixture
+def config(tiny_config: dict[str, Any], workdir: Path) -> str:
+    """A config file of a small study, in an otherwise empty working folder."""
+    Path("study.yaml").write_text(yaml.safe_dump(tiny_config), encoding="utf-8")
+    return "study.yaml"

@@ -18,33 +18,9 @@ from gta import results
 from gta.cli import app, main
 from gta.errors import GtaError
 from gta.study import RUN_FIELDS, Run, Study
+from tests.commands import error_of, gta
 
 NAME = "dataset=mini_near/rate=15/source=tiny_ibot/method=gta/mix=none/lam=1/seed=0"
-
-
-@pytest.fixture
-def config(tiny_config: dict[str, Any], workdir: Path) -> str:
-    """A config file of a small study, in an otherwise empty working folder."""
-    Path("study.yaml").write_text(yaml.safe_dump(tiny_config), encoding="utf-8")
-    return "study.yaml"
-
-
-def gta(*arguments: str) -> str:
-    """What a command prints on stdout; it must succeed."""
-    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that a failing command leaves."""
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    said = str(stop.value.code)  # which the interpreter prints on stderr, with status 1
-    assert said.startswith("error: ")
-    assert "\n" not in said
-    assert capsys.readouterr().out == ""
-    return said.removeprefix("error: ")
 
 
 COMMANDS = [command.name for command in app.registered_commands]
@@ -272,7 +248,8 @@ def test_what_is_wrong_is_one_line(
     Path("bad.yaml").write_text(yaml.safe_dump({**tiny_config, "rates": [0]}), encoding="utf-8")
     if "--config" not in arguments and "--content" not in arguments:
         arguments = [*arguments, "--config", config]
-    assert error_of(capsys, *arguments).startswith(said)
+    assert error_of(*arguments).startswith(said)
+    assert capsys.readouterr().out == ""
 
 
 def test_interrupt_exits_with_130(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,27 +348,24 @@ def test_attention_is_drawn_over_an_image(config: str, workdir: Path) -> None:
     assert (drawn != pixels).any()
 
 
-def test_attention_wants_one_model(config: str, capsys: pytest.CaptureFixture[str]) -> None:
-    said = error_of(capsys, "attention", "photo.png", "--out", "maps", "--config", config)
+def test_attention_wants_one_model(config: str) -> None:
+    said = error_of("attention", "photo.png", "--out", "maps", "--config", config)
     assert said == "say whose attention to draw: --source NAME, or --weights FILE"
 
 
-def test_attention_names_an_image_it_cannot_read(
-    config: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_attention_names_an_image_it_cannot_read(config: str) -> None:
     Path("photo.png").write_text("no image")
     said = error_of(
-        capsys,
         *("attention", "photo.png", "--source", "tiny_dino", "--out", "maps", "--config", config),
     )
     assert said.startswith("photo.png: cannot be read as an image")
     assert not Path("maps").exists()
 
 
-def test_a_figure_that_the_study_has_not(config: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "metrics.parquet: missing" in error_of(capsys, "figure", "--config", config)
+def test_a_figure_that_the_study_has_not(config: str) -> None:
+    assert "metrics.parquet: missing" in error_of("figure", "--config", config)
 
 
-def test_a_source_that_is_not_trained_here(workdir: Path, capsys: Any) -> None:
-    said = error_of(capsys, "source", "train", "ibot", "--out", "ibot.safetensors")
+def test_a_source_that_is_not_trained_here(workdir: Path) -> None:
+    said = error_of("source", "train", "ibot", "--out", "ibot.safetensors")
     assert said.startswith("no source 'ibot' to train; there are: tiny_ibot")

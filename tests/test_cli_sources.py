@@ -10,10 +10,9 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from typer.testing import CliRunner
 
-from gta.cli import app, main
 from gta.study import Study
+from tests.commands import error_of, gta
 from tests.samples import random_weights
 
 
@@ -29,23 +28,6 @@ def config(tiny_config: dict[str, Any], workdir: Path) -> str:
     content = {"state_dict": {f"module.{name}": tensor for name, tensor in weights.items()}}
     torch.save(content | {"epoch": 3}, "data/weights/mine.pth")
     return "study.yaml"
-
-
-def gta(*arguments: str) -> str:
-    """What a command prints on stdout; it must succeed."""
-    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def error_of(*arguments: str) -> str:
-    """The one line that a failing command leaves."""
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    said = str(stop.value.code)
-    assert said.startswith("error: ")
-    assert "\n" not in said
-    return said.removeprefix("error: ")
 
 
 def facts(said: str) -> dict[str, str]:

@@ -13,11 +13,10 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
-from typer.testing import CliRunner
 
 from gta import methods, results
 from gta.catalog import ACCELERATORS
-from gta.cli import app, main
+from gta.cli import main
 from gta.data.splits import subset_of
 from gta.data.store import Store
 from gta.errors import GtaError
@@ -27,6 +26,7 @@ from gta.plan import Calibration, Estimator, Speed, Work, calibrate, disk, of_da
 from gta.plan.sizes import Size, heldout_of, size_of
 from gta.study import Run, Study
 from gta.study.load import read_yaml
+from tests.commands import gta
 from tests.samples import CLASSES, TEST_IMAGES, prepare_inputs
 
 IMAGES = 4 * 8  # iterations and batch of the tiny study
@@ -320,18 +320,6 @@ def test_disk_of_photographs(paper: Study) -> None:
 
 
 # The command
-
-
-@pytest.fixture
-def config(tiny_config: dict[str, Any], workdir: Path) -> str:
-    Path("study.yaml").write_text(yaml.safe_dump(tiny_config), encoding="utf-8")
-    return "study.yaml"
-
-
-def gta(*arguments: str) -> str:
-    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
 
 
 def test_command_tells_runs_work_and_disk(config: str) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,32 @@ from PIL import Image
 if TYPE_CHECKING:
     from timm.data.auto_augment import AugmentOp
 
-Operation = Callable[[Image.Image], Image.Image]
+
+@dataclass(frozen=True)
+class Operation:
+    """One of timm's operations, drawn for an image.
+
+    Attributes:
+        timm: the operation.
+        strength: its argument, None where it takes none.
+    """
+
+    timm: AugmentOp
+    strength: float | None
+
+    @property
+    def name(self) -> str:
+        """Of what it does, whichever way its strength grows."""
+        return str(self.timm.name).removesuffix("Increasing")
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """Do it as timm does, on Pillow's image."""
+        if self.name == "Posterize" and self.strength is not None and self.strength <= 0:
+            # No bits kept, as timm's policies may ask; from version 13 on Pillow refuses to.
+            return Image.new(image.mode, image.size)
+        function: Any = self.timm.aug_fn
+        arguments = [] if self.strength is None else [self.strength]
+        return function(image, *arguments, **self.timm.kwargs)
 
 
 class RandAugment:
@@ -66,20 +92,7 @@ def _drawn(operation: AugmentOp, rng: random.Random) -> Operation | None:
         magnitude = rng.gauss(magnitude, operation.magnitude_std)
     level = max(0.0, min(magnitude, operation.magnitude_max or 10)) / 10
     strength = _STRENGTHS.get(operation.name)
-    arguments = [] if strength is None else [strength(level, rng)]
-    if operation.name.startswith("Posterize") and arguments[0] <= 0:
-        return _black
-    return partial(_apply, operation, arguments)
-
-
-def _apply(operation: AugmentOp, arguments: Sequence[float], image: Image.Image) -> Image.Image:
-    function: Any = operation.aug_fn
-    return function(image, *arguments, **operation.kwargs)
-
-
-def _black(image: Image.Image) -> Image.Image:
-    """No bits kept, as timm's policies may ask; from version 13 on Pillow refuses to."""
-    return Image.new(image.mode, image.size)
+    return Operation(operation, None if strength is None else strength(level, rng))
 
 
 def _signed(most: float, level: float, rng: random.Random) -> float:
