@@ -20,6 +20,7 @@ FLOORS: dict[str, int] = {
     "train": 3,
     "evaluate": 3,
     "pretrain": 3,
+    "page": 3,
     "plan": 3,
     "notebooks": 3,
     "segmentation": 3,

@@ -1,4 +1,4 @@
-"""``gta collect``, ``intervals``, ``table``, ``segmentation``, ``figure``, ``attention``."""
+"""What is made of a study's results, from ``gta collect`` to ``gta notebook``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def add_to(app: typer.Typer) -> None:
     app.command("table")(show_tables)
     app.command("segmentation")(segmentation)
     app.command("figure")(draw_figures)
+    app.command("page")(write_page)
     app.command("attention")(draw_attention)
+    app.command("notebook")(execute_notebooks)
 
 
 def collect(config: Configs = DEFAULT_CONFIG) -> None:
@@ -174,6 +176,20 @@ def draw_figures(
             print(path)
 
 
+def write_page(config: Configs = DEFAULT_CONFIG) -> None:
+    """Write all results into one file, `results/<study>/index.html`, to open in a browser.
+
+    Tables to sort and filter, figures, and behind each cell its runs, their curves and the command
+    that trains them again. What is not there yet is named. It needs no network.
+
+        gta page --config config/paper.yaml
+    """
+    from gta import page
+
+    path = page.write(Study.load(config))
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
 def draw_attention(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write `<image>.png`.")],
@@ -212,3 +228,20 @@ def draw_attention(
     model = load_source(weights, recipe.architecture, recipe.image_size)
     for path in draw_files(model, recipe, images, out, block, heads.value):
         print(path)
+
+
+def execute_notebooks(
+    files: Annotated[list[Path], typer.Argument(metavar="NOTEBOOK", help="Files, `.ipynb`.")],
+    config: Configs = DEFAULT_CONFIG,
+) -> None:
+    """Run notebooks on the study's results, into pages under `results/<study>/notebooks`.
+
+    The files are left as they are. `snakemake notebooks` makes those of `notebooks/`.
+
+        gta notebook notebooks/lambda.ipynb --config config/paper.yaml
+    """
+    from gta.notebooks import execute
+
+    study = Study.load(config)
+    for file in files:
+        print(execute(file, study))

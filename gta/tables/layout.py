@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isnan, nan
 from typing import Any
@@ -56,6 +56,7 @@ class Cell:
         mark: a sign that the remarks explain.
         about: what the mark stands on, shown where a pointer rests.
         of: the number of which ``mean`` is a part; NaN where it is none.
+        place: fields of the runs that it stands for, and its selection, as far as it has them.
     """
 
     mean: float
@@ -68,6 +69,7 @@ class Cell:
     mark: str = ""
     about: str = ""
     of: float = nan
+    place: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass
@@ -182,9 +184,10 @@ def statistics_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     lines = []
     for row in table.to_dict("records"):
         notes = page.note(row["missing"])
+        place = {"dataset": row["dataset"]}
         lines.append(
             [
-                _count(row[prefix + count], () if prefix else notes, prefix == "delta_")
+                _count(row[prefix + count], () if prefix else notes, prefix == "delta_", place)
                 for count in COUNTS
                 for prefix in whose
             ]
@@ -221,8 +224,9 @@ def grid(
     lines: dict[tuple[Any, ...], dict[tuple[Any, ...], Cell]] = {}
     for row in table.itertuples():
         line = lines.setdefault(_values(row, down), {})
+        place = _place(row)
         for title, cell in columns.items():
-            line[(*_values(row, across), title)] = cell(row)
+            line[(*_values(row, across), title)] = replace(cell(row), place=place)
     heads = list(dict.fromkeys(head for line in lines.values() for head in line))
     cells = pd.DataFrame([[line.get(h) for h in heads] for line in lines.values()], dtype=object)
     named = partial(title_of, study)
@@ -242,6 +246,15 @@ def _values(row: Any, fields: Sequence[str]) -> tuple[Any, ...]:
     return tuple(None if pd.isna(value) else value for value in values)
 
 
+def _place(row: Any) -> dict[str, Any]:
+    """The fields that a row has of a cell of the study; a model is what its method made of it."""
+    fields = {field: field for field in ("selection", *CELL)}
+    if hasattr(row, "model"):
+        fields["method"] = "model"
+    found = {name: getattr(row, field, None) for name, field in fields.items()}
+    return {name: value for name, value in found.items() if not pd.isna(value)}
+
+
 def best(table: pd.DataFrame, column: str, within: Sequence[str]) -> pd.Series[bool]:
     """The highest number of each group of several, where none of them is a hole."""
     groups = table.groupby(list(within), dropna=False)[column]
@@ -249,9 +262,10 @@ def best(table: pd.DataFrame, column: str, within: Sequence[str]) -> pd.Series[b
     return whole & (table[column] == groups.transform("max"))
 
 
-def _count(value: Any, notes: tuple[int, ...], signed: bool) -> Cell:
+def _count(value: Any, notes: tuple[int, ...], signed: bool, place: Mapping[str, Any]) -> Cell:
     number = nan if pd.isna(value) else float(value)
-    return Cell(number, notes=notes, form="+,.0f" if signed and number else ",.0f")
+    form = "+,.0f" if signed and number else ",.0f"
+    return Cell(number, notes=notes, form=form, place=place)
 
 
 def difference(row: Any) -> Cell:

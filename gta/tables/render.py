@@ -96,7 +96,7 @@ def to_html(page: Page) -> str:
     """A self-contained page, light or dark as the reader's system is."""
 
     def text(cell: Cell) -> str:
-        number, lam, notes = _parts(cell)
+        number, lam, notes = parts(cell)
         number = f"<b>{number}</b>" if cell.best else number
         tail = cell.mark + (f"<sup>{notes}</sup>" if notes else "")
         number += f"<i>{tail}</i>" if tail else ""
@@ -107,7 +107,7 @@ def to_html(page: Page) -> str:
         (title, _texts(cells, text, escape).to_html(escape=False, border=0))
         for title, cells in page.blocks
     ]
-    notes, remarks = (list(map(_commands, texts)) for texts in (page.notes, page.remarks))
+    notes, remarks = (list(map(code_in_html, texts)) for texts in (page.notes, page.remarks))
     return _template().render(page=page, tables=tables, notes=notes, remarks=remarks)
 
 
@@ -121,7 +121,7 @@ def to_markdown(page: Page) -> str:
     """GitHub's Markdown."""
 
     def text(cell: Cell) -> str:
-        number, lam, notes = _parts(cell)
+        number, lam, notes = parts(cell)
         number = f"**{number}**" if cell.best else number
         number += f" {cell.mark}" if cell.mark else ""
         return number + (f" (λ {lam})" if lam else "") + (f" [{notes}]" if notes else "")
@@ -150,7 +150,7 @@ def to_latex(page: Page) -> str:
     r"""A ``table*`` for a document that uses ``booktabs`` and ``graphicx``."""
 
     def text(cell: Cell) -> str:
-        number, lam, notes = _parts(cell)
+        number, lam, notes = parts(cell)
         number = escape_latex(number).replace("-", "$-$")
         number = rf"\textbf{{{number}}}" if cell.best else number
         number += f"~{escape_latex(cell.mark)}" if cell.mark else ""
@@ -201,7 +201,7 @@ def escape_latex(text: str) -> str:
     return re.sub("|".join(map(re.escape, LATEX)), lambda match: LATEX[match[0]], text)
 
 
-def _commands(text: str) -> str:
+def code_in_html(text: str) -> str:
     """HTML of a text, what stands in backquotes as code."""
     return COMMAND.sub(r"<code>\1</code>", escape(text, quote=False))
 
@@ -210,8 +210,8 @@ def _commands_in_latex(text: str) -> str:
     return COMMAND.sub(r"\\texttt{\1}", escape_latex(text))
 
 
-def _parts(cell: Cell) -> tuple[str, str, str]:
-    """Number, lambda and notes of a cell, each empty where there is none."""
+def parts(cell: Cell) -> tuple[str, str, str]:
+    """Number, lambda and numbers of notes of a cell as text, each empty where there is none."""
     notes = ",".join(map(str, cell.notes))
     if isnan(cell.mean):
         return (HOLE if notes else ""), "", notes

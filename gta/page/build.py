@@ -1,0 +1,225 @@
+"""A study's results in one file of HTML that loads nothing: tables, figures, runs, curves."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import itables.options
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+from PIL import Image
+from plotly.offline import get_plotlyjs
+
+from gta import results
+from gta.errors import GtaError
+from gta.page.curves import points_for
+from gta.page.details import cells_of, details
+from gta.page.sections import FIELDS, Section, choices, section, unmade
+from gta.results import State
+from gta.study import Run, Study
+from gta.tables import Collected, make, read_all
+from gta.tables.beside import DEVIATIONS
+from gta.tables.files import states_of_missing
+from gta.tables.holes import command
+from gta.tables.layout import CHOSEN_BY, title_of
+from gta.tables.render import code_in_html
+
+LARGEST = 1_000_000  # bytes of a figure that is embedded as it is
+WIDEST = 1200  # pixels of one that is not
+
+
+def write(study: Study) -> Path:
+    """Write ``results/<study>/index.html``.
+
+    Raises:
+        GtaError: if metrics are missing or damaged, or the file cannot be written.
+    """
+    path = study.folder / "index.html"
+    results.write_text(path, build(study))
+    return path
+
+
+def build(study: Study) -> str:
+    """The page; equal results give an equal page.
+
+    A table or figure that is not there yet is named, with what makes it.
+
+    Raises:
+        GtaError: if metrics are missing or damaged.
+    """
+    collected = read_all(study)
+    states = states_of_missing(study, collected.metrics)
+    numbers = {cell: number for number, cell in enumerate(cells_of(study))}
+    sections: list[Section] = []
+    agreed: list[str] = []
+    for name, spec in study.tables.items():
+        try:
+            frame, page = make(study, name, collected)
+        except GtaError as error:
+            sections.append(unmade(study, name, error))
+            continue
+        sections.append(section(study, page, numbers))
+        if spec.kind == "agreement":
+            agreed = _agreement(frame)
+    narrowed = choices(study, sections)
+    data = {
+        "cells": details(study, collected, states),
+        "tables": {made.name: made.details for made in sections},
+    }
+    return _template().render(
+        study=study,
+        runs=len(study.runs),
+        holes=_holes(states),
+        status=command(study, "status"),
+        snakemake=_snakemake(study),
+        facts=_facts(study, collected),
+        agreed=agreed,
+        fields=FIELDS,
+        choices=narrowed,
+        places={
+            name: {value: number for number, value in enumerate(values)}
+            for name, values in narrowed.items()
+        },
+        sections=sections,
+        figures=[_figure(study, name) for name in study.figures],
+        points=points_for(len(study.runs)),
+        data=pack(json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))),
+        **_libraries(),
+        style=Markup(_asset("page.css")),
+        script=Markup(_asset("page.js")),
+    )
+
+
+def pack(text: str) -> str:
+    """Text as base64 of gzip, which the page's script unpacks; no time of day in it."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
+
+
+@cache
+def _libraries() -> dict[str, str]:
+    bundle = Path(itables.options.dt_bundle).read_text(encoding="utf-8")
+    return {"datatables": pack(bundle), "plotly": pack(get_plotlyjs())}
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("gta", "page"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("page.html.j2")
+
+
+def _asset(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _holes(states: Mapping[Run, State]) -> list[tuple[str, str, int]]:
+    """State, reason and number of the runs that are not there, most frequent first."""
+    counted = Counter((state.state, state.reason) for state in states.values())
+    return [(*what, number) for what, number in counted.most_common()]
+
+
+def _snakemake(study: Study) -> str:
+    return " ".join(["snakemake --configfile", *map(str, study.files)])
+
+
+def _facts(study: Study, collected: Collected) -> dict[str, str]:
+    """What the study is made of, and with which programs and when."""
+    config, metrics = study.config, collected.metrics
+    sources = ", ".join(
+        f"{title_of(study, 'source', name)} ({role.replace('_', ' ')})"
+        for role, name in config.sources.items()
+    )
+    facts = {
+        "Data sets": ", ".join(title_of(study, "dataset", name) for name in config.datasets),
+        "Share of the training images": ", ".join(
+            title_of(study, "rate", rate) for rate in config.rates
+        ),
+        "Sources": sources,
+        "Seeds": ", ".join(map(str, config.seeds)),
+        "Devices": _distinct(metrics["device"]),
+        "Precision": _distinct(metrics["precision"]),
+        "Versions": "; ".join(
+            ", ".join(f"{package} {number}" for package, number in json.loads(text).items())
+            for text in sorted(metrics["versions"].dropna().unique())
+        ),
+        "Commits": _distinct(metrics["git_commit"]),
+    }
+    ended = metrics["finished_at"].dropna()
+    if len(ended):
+        first, last = (f"{when:%Y-%m-%d %H:%M}" for when in (ended.min(), ended.max()))
+        facts["Runs ended"] = f"{first} to {last} UTC"
+    return {name: text for name, text in facts.items() if text}
+
+
+def _distinct(values: pd.Series[Any]) -> str:
+    return ", ".join(sorted(values.dropna().unique()))
+
+
+def _agreement(table: pd.DataFrame) -> list[str]:
+    """The agreement with the paper over all tables, a sentence a choice of lambda."""
+    said = []
+    for row in table[table["by"] == "all"].to_dict("records"):
+        parts = [f"{row['compared']:,} of the paper's {row['cells']:,} cells compared"]
+        if row["judged"]:
+            near = f"{row['within']:,} of {row['judged']:,}"
+            parts.append(f"{near} within {DEVIATIONS:g} pooled standard deviations")
+        if row["compared"]:
+            parts.append(f"mean difference {row['delta_mean']:+.2f} points")
+        if row["pairs"]:
+            parts.append(f"{row['pairs_kept']:,} of {row['pairs']:,} pairs in the paper's order")
+        if row["trends"]:
+            kept = f"{row['trends_kept']:,} of {row['trends']:,}"
+            parts.append(f"{kept} gains change over the rates as in the paper")
+        said.append(f"{CHOSEN_BY[str(row['selection'])]}: {'; '.join(parts)}.")
+    return said
+
+
+def _figure(study: Study, name: str) -> dict[str, Any]:
+    spec = study.figures[name]
+    path = study.folder / "figures" / f"{name}.png"
+    figure: dict[str, Any] = {"name": name, "title": spec.title, "caption": spec.caption}
+    figure["fault"] = Markup()
+    try:
+        figure["image"], figure["shrunk"] = embedded(path)
+    except FileNotFoundError:
+        text = f"Not drawn yet: `{command(study, f'figure {name}')}`"
+        figure["fault"] = Markup(code_in_html(text))
+    return figure
+
+
+def embedded(path: Path) -> tuple[str, bool]:
+    """A picture as a data URI, and whether it was shrunk: a large one becomes a small JPEG.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        GtaError: if it cannot be read.
+    """
+    content, kind = path.read_bytes(), "png"
+    shrunk = len(content) > LARGEST
+    if shrunk:
+        try:
+            with Image.open(path) as picture:
+                small = picture.convert("RGB")
+        except OSError as error:
+            raise GtaError(f"{path}: cannot be read: {error}; draw it again") from None
+        if small.width > WIDEST:
+            height = round(small.height * WIDEST / small.width)
+            small = small.resize((WIDEST, height), Image.Resampling.LANCZOS)
+        buffer = BytesIO()
+        small.save(buffer, "JPEG", quality=85, optimize=True)
+        content, kind = buffer.getvalue(), "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}", shrunk
