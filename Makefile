@@ -12,7 +12,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES := tiny_ibot tiny_dino tiny_supervised
 
 .DEFAULT_GOAL := help
-.PHONY: help install mini docs grocery-page mini-sources test test-slow kill-test bench lint clean
+.PHONY: help install mini docs grocery-page store-page mini-sources notebooks test test-slow miniature kill-test bench lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,6 +38,7 @@ mini: $(INSTALLED) ## run the embedded study and write its report
 	@echo "figures  results/mini/figures/  (pdf, png)"
 	@echo "metrics  results/mini/metrics.parquet"
 	@echo "report   results/mini/report.html"
+	@echo "page     results/mini/index.html"
 
 # The pages under docs/ that show results are copies of what the workflow made.
 docs: $(INSTALLED) ## write docs/mini-results.md and its pictures from results/mini, results/mini-fresh
@@ -52,16 +53,25 @@ grocery-page: $(INSTALLED) ## write docs/grocery.md and its picture from results
 	cp results/grocery/figures/figure1.png docs/images/grocery-figure1.png
 	$(BIN)/python docs/grocery_page.py > docs/grocery.md
 
+store-page: $(INSTALLED) ## write into docs/data.md what a store's size changes, from results/grocery
+	$(BIN)/python docs/store_page.py
+
 mini-sources: $(INSTALLED) ## train the shipped tiny sources again, from nothing
 	for source in $(SOURCES); do \
 	  $(BIN)/gta source train $$source --out gta/models/weights/$$source.safetensors || exit 1; \
 	done
+
+notebooks: $(INSTALLED) ## open the notebooks in JupyterLab
+	$(IN_VENV) jupyter lab notebooks
 
 test: $(INSTALLED) ## run the tests
 	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -n 2 -m "not slow"
 
 test-slow: $(INSTALLED) ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -m slow
+
+miniature: $(INSTALLED) ## run and check the paper's study in miniature, in build/miniature
+	$(IN_VENV) python -m pytest -q -s tests/miniature
 
 kill-test: $(INSTALLED) ## kill training 50 times and compare what it ends with (`make test`: 5 times)
 	GTA_KILLS=50 OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -q -s tests/train/test_kill.py

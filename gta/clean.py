@@ -35,7 +35,7 @@ ABOUT = {
     What.retired: "results that `gta rerun` set aside",
     What.runs: "results and logs of runs that the study no longer has",
     What.weights: "trained weights that the study no longer keeps",
-    What.checkpoints: "checkpoints of runs that are done, and damaged ones",
+    What.checkpoints: "checkpoints of runs that are done, and damaged files",
     What.pages: "tables and figures that the study no longer has",
     What.stores: "prepared data sets and sources of other settings",
     What.unpacked: "unpacked archives of data sets that are prepared",
@@ -136,12 +136,11 @@ def _of_run(study: Study, run: Run, kind: str, path: Path) -> Iterator[Item]:
         return
     if kind == "models" and not study.keeps_weights(run):
         yield _item(What.weights, path, study.folder)
-    if kind == "checkpoints":
-        if results.state(study, run).state == "done":
-            yield _item(What.checkpoints, path, study.folder)
-        else:
-            for damaged in sorted(path.glob("damaged.*")):
-                yield _item(What.checkpoints, damaged, study.folder)
+    if kind == "checkpoints" and results.state(study, run).state == "done":
+        yield _item(What.checkpoints, path, study.folder)
+    else:
+        for damaged in sorted(path.glob("*damaged.*")):
+            yield _item(What.checkpoints, damaged, study.folder)
 
 
 def _of_stores(root: Path, studies: Sequence[Study]) -> Iterator[Item]:
@@ -165,7 +164,7 @@ def _of_stores(root: Path, studies: Sequence[Study]) -> Iterator[Item]:
 
 
 # How `Study.store` and `Study.weights` end their names.
-_KEYED = re.compile(r".+-[0-9a-f]{12}(\.safetensors)?")
+_KEYED = re.compile(r".+-[0-9a-f]{12}((\.damaged)?\.safetensors)?")
 
 
 def datasets_of(study: Study) -> set[str]:

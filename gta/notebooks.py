@@ -1,4 +1,4 @@
-"""What the notebooks start with: the study whose results lie in this folder."""
+"""What the notebooks start with, the study whose results lie here, and how they become pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 
 from gta.errors import GtaError
+from gta.results import write_text
 from gta.study import Study
+
+KERNEL = "python3"  # the Python that asks for it
 
 
 def open_study(name: str | None = None) -> Study:
@@ -40,3 +43,44 @@ def open_study(name: str | None = None) -> Study:
             f"--out {config}`"
         )
     return Study.load([config])
+
+
+def execute(notebook: Path, study: Study) -> Path:
+    """Run a notebook on a study's results and write ``results/<study>/notebooks/<name>.html``.
+
+    Args:
+        notebook: the file, which is left as it is.
+        study: what ``open_study`` opens in it.
+
+    Returns:
+        The page.
+
+    Raises:
+        GtaError: if nbconvert is not installed, the file is no notebook, or a cell fails.
+    """
+    try:
+        import nbformat
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellExecutionError
+        from nbconvert import HTMLExporter
+    except ImportError as error:
+        raise GtaError(
+            f"{error.name} is not installed; it comes with `pip install -e '.[notebooks]'`"
+        ) from None
+    try:
+        content = nbformat.read(notebook, as_version=4)
+    except OSError as error:
+        raise GtaError(f"{notebook}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise GtaError(f"{notebook}: is no notebook: {error}") from None
+    here = {"metadata": {"path": str(Path.cwd()), "name": notebook.stem}}
+    try:
+        NotebookClient(content, timeout=None, kernel_name=KERNEL, resources=here).execute(
+            env={**os.environ, "GTA_STUDY": study.name}
+        )
+    except CellExecutionError as error:
+        raise GtaError(f"{notebook}: a cell failed: {error.ename}: {error.evalue}") from None
+    page, _ = HTMLExporter().from_notebook_node(content, here)
+    path = study.folder / "notebooks" / f"{notebook.stem}.html"
+    write_text(path, page)
+    return path

@@ -81,6 +81,8 @@ PREDICTIONS = pa.schema(
     ]
 )
 
+RUN = "run"  # in a file's metadata: the name of the run that it is of
+
 SCHEMAS: dict[str, pa.Schema] = {
     "metrics": METRICS,
     "history": HISTORY,
@@ -142,29 +144,39 @@ def write(study: Study, kind: Kind, run: Run, rows: Sequence[Mapping[str, Any]])
     unknown = set().union(*rows) - set(schema.names)
     if unknown:
         raise ValueError(f"{kind} has no column {', '.join(sorted(unknown))}")
-    table = pa.Table.from_pylist(list(rows), schema=schema)
+    table = pa.Table.from_pylist(list(rows), schema=schema.with_metadata({RUN: run.name}))
     with whole(study.path(kind, run)) as hidden:
-        pq.write_table(table, hidden)
+        pq.write_table(table, hidden, write_page_checksum=True)
 
 
 def read_part(study: Study, kind: Kind, run: Run) -> pa.Table:
     """Read one run's file, without its identity.
 
     Raises:
-        GtaError: if it is missing, damaged, or not of this version's schema.
+        GtaError: if it is missing, damaged, not of this version's schema, or another run's.
     """
     path = study.path(kind, run)
-    try:
-        # ParquetFile, not read_table: that one would add the path's `key=value` parts
-        table = pq.ParquetFile(path).read()
-    except FileNotFoundError:
-        raise GtaError(f"{path}: missing") from None
-    except (OSError, pa.ArrowException) as error:
-        fault = " ".join(str(error).split())
-        raise GtaError(f"{path}: damaged: {fault}; delete it and run it again") from None
+    table = _read_whole(path, "delete it and run it again")
     if not table.schema.equals(SCHEMAS[kind]):
         raise GtaError(f"{path}: has the columns of another version; run it again")
+    # files that were written before it was noted do not say whose they are
+    owner = (table.schema.metadata or {}).get(RUN.encode(), run.name.encode()).decode()
+    if owner != run.name:
+        raise GtaError(f"{path}: holds another run, {owner}; run it again")
     return table
+
+
+def _read_whole(path: Path, remedy: str) -> pa.Table:
+    try:
+        # ParquetFile, not read_table: that one would add the path's `key=value` parts
+        return pq.ParquetFile(path, page_checksum_verification=True).read()
+    except FileNotFoundError:
+        raise GtaError(f"{path}: missing") from None
+    except PermissionError as error:
+        raise GtaError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (OSError, pa.ArrowException) as error:
+        fault = " ".join(str(error).split())
+        raise GtaError(f"{path}: damaged: {fault}; {remedy}") from None
 
 
 def read(study: Study, kind: Kind, runs: Iterable[Run] | None = None) -> pa.Table:
@@ -243,9 +255,15 @@ def state(study: Study, run: Run, origin: Origin | None = None) -> State:
         origin: today's data and source, where they are to be compared too.
     """
     found = _state_of_result(study, run, origin)
-    failure = failure_path(study, run)
-    if found.state != "done" and failure.exists():
-        return State("failed", failure.read_text(encoding="utf-8").strip())
+    if found.state == "done":
+        return found
+    failure, log = failure_of(study, run), log_path(study, run)
+    if failure is not None:
+        return State("failed", f"{failure}; log: {log}" if log.exists() else failure)
+    if found.state == "missing" and log.exists():  # what was killed, or crashed, left no failure
+        last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+        reason = f"not run yet, or it was killed; log: {log}"
+        return State("missing", f"{reason}: {last}" if last else reason)
     return found
 
 
@@ -271,6 +289,67 @@ def failure_path(study: Study, run: Run) -> Path:
     return study.folder / "failures" / run.name / "error.txt"
 
 
+def failure_of(study: Study, run: Run) -> str | None:
+    """The last line of the error that a run's last attempt ended with, None where it did not."""
+    try:
+        return failure_path(study, run).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def log_path(study: Study, run: Run) -> Path:
+    """Where Snakemake keeps what the last job said that trained a run."""
+    pack = study.pack({field: run.text(field) for field in RUN_FIELDS})
+    return study.folder / "logs" / "train" / f"{pack.name}.log"
+
+
+def set_aside(study: Study, run: Run) -> str | None:
+    """Rename what is damaged of a run's results, so that the run is trained again.
+
+    The run's metrics go too, for a run is done when they are there.
+
+    Returns:
+        One line that names the damage; None where there is none.
+
+    Raises:
+        GtaError: if a file cannot be read or renamed.
+    """
+    metrics = study.path("metrics", run)
+    if not metrics.exists():
+        return None
+    kinds: tuple[Kind, ...] = ("history", "predictions", "metrics")
+    there = [kind for kind in kinds if study.path(kind, run).exists()]
+    for path in (study.path(kind, run) for kind in there):
+        if not os.access(path, os.R_OK, effective_ids=True):  # which is no damage
+            raise GtaError(f"{path}: cannot be read: Permission denied")
+    found = _state_of_result(study, run, None)
+    fault = found.reason if found.state == "damaged" else None
+    broken = {metrics}
+    for kind in there:
+        try:
+            read_part(study, kind, run)
+        except GtaError as error:
+            fault = str(error)
+            broken.add(study.path(kind, run))
+    if fault is None:
+        return None
+    for path in broken:
+        put_away(path)
+    return f"{fault.partition(';')[0]}; set aside as part.damaged.parquet"
+
+
+def put_away(path: Path) -> Path:
+    """Rename a damaged file ``*.damaged.*``, beside where it was, and tell where it is now.
+
+    Raises:
+        GtaError: if it cannot be renamed.
+    """
+    try:
+        return path.replace(path.with_name(f"{path.stem}.damaged{path.suffix}"))
+    except OSError as error:
+        raise GtaError(f"{path}: is damaged and cannot be renamed: {error.strerror}") from None
+
+
 def collect(
     study: Study, origins: Callable[[Run], Origin | None]
 ) -> tuple[pa.Table, dict[Run, State]]:
@@ -283,7 +362,19 @@ def collect(
     Returns:
         The sorted table with identity as columns, and the runs that are not in it with
         their state.
+
+    Raises:
+        GtaError: if results are damaged; they are set aside then, and what was collected
+            before is deleted, so that Snakemake trains their runs again.
     """
+    damaged = [line for run in study.runs if (line := set_aside(study, run)) is not None]
+    if damaged:
+        # Snakemake looks for no input of what is there.
+        (study.folder / "metrics.parquet").unlink(missing_ok=True)
+        raise GtaError(
+            f"{len(damaged):,} damaged result(s), to be made again by the next `snakemake`; "
+            f"the first: {damaged[0]}"
+        )
     holes: dict[Run, State] = {}
     done: list[Run] = []
     for run in study.runs:
@@ -299,7 +390,7 @@ def write_collected(study: Study, table: pa.Table) -> None:
     """Write ``metrics.parquet``, the study's name in its metadata."""
     table = table.replace_schema_metadata({"gta": json.dumps({"study": study.name})})
     with whole(study.folder / "metrics.parquet") as hidden:
-        pq.write_table(table, hidden)
+        pq.write_table(table, hidden, write_page_checksum=True)
 
 
 def read_collected(study: Study) -> pd.DataFrame:
@@ -309,10 +400,6 @@ def read_collected(study: Study) -> pd.DataFrame:
         GtaError: if it is missing or damaged.
     """
     path = study.folder / "metrics.parquet"
-    try:
-        return pq.ParquetFile(path).read().to_pandas()
-    except FileNotFoundError:
-        raise GtaError(f"{path}: missing; run `snakemake` or `gta collect` first") from None
-    except (OSError, pa.ArrowException) as error:
-        fault = " ".join(str(error).split())
-        raise GtaError(f"{path}: damaged: {fault}; delete it and run `snakemake`") from None
+    if not path.exists():
+        raise GtaError(f"{path}: missing; run `snakemake` or `gta collect` first")
+    return _read_whole(path, "delete it and run `snakemake`").to_pandas()

@@ -159,7 +159,7 @@ class Monitor:
                 state = results.state(self._study, run, self._origins(run))
                 where[run] = "failed" if state.state == "failed" else "queued"
                 if state.state == "failed":
-                    reasons[run] = state.reason
+                    reasons[run] = results.failure_of(self._study, run) or state.reason
         return Snapshot(self._study, datetime.now(UTC), where, timings, reasons, saved)
 
     def _timing(self, run: Run) -> Timing | None:

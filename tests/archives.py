@@ -25,12 +25,16 @@ Members = dict[str, bytes]  # of an archive: path -> content
 
 @dataclass(frozen=True)
 class Size:
-    """How large a data set is built: images a class, the first of every two classes."""
+    """How large a data set is built: images a class, the first of every two classes.
+
+    Of VOC 2012, which always has 20 classes, ``masked`` images with masks.
+    """
 
     classes: int = 3
     train: int = 3
     test: int = 2
     heldout: int = 1
+    masked: int = 40
 
     def numbered(self) -> list[tuple[int, str]]:
         """Class and split of each image, classes mixed as in the published lists of Cars."""
@@ -274,15 +278,16 @@ def voc_mask(label: int, size: tuple[int, int] = (64, 48)) -> bytes:
 
 
 def voc12(size: Size) -> dict[str, Members]:
-    """VOCtrainval_11-May-2012.tar: ``size.test`` images of each of the 20 classes, and others."""
+    """VOCtrainval_11-May-2012.tar: images with masks, every third of them upright, and another."""
     root = "VOCdevkit/VOC2012"
     names: list[str] = []
     members: Members = {}
-    for number in range(20 * size.test):
+    for number in range(size.masked):
         name = f"{2007 + number % 5}_{number:06d}"
+        shape = (48, 64) if number % 3 == 2 else (64, 48)
         names.append(name)
-        members[f"{root}/JPEGImages/{name}.jpg"] = picture(number % 20, number)
-        members[f"{root}/SegmentationClass/{name}.png"] = voc_mask(number % 20)
+        members[f"{root}/JPEGImages/{name}.jpg"] = picture(number % 20, number, size=shape)
+        members[f"{root}/SegmentationClass/{name}.png"] = voc_mask(number % 20, shape)
     members |= {
         f"{root}/JPEGImages/2008_999999.jpg": picture(0, 0),
         f"{root}/ImageSets/Segmentation/val.txt": lines(*names),

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from gta.study import Run, Study
+from tests.staged_gta import STORE
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -86,7 +87,7 @@ class StagedStudy:
         if staged:
             program = folder / "bin" / "gta"
             program.write_text(
-                f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/staged_gta.py "$@"\n'
+                f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tests.staged_gta "$@"\n'
             )
             program.chmod(0o755)
             path = f"{folder}/bin:{path}"
@@ -122,9 +123,12 @@ class StagedStudy:
     def ready(self) -> None:
         """Let data set and source lie there as if they were prepared long ago."""
         study = Study({**STUDY, "tables_file": str(self.folder / "tables.yaml")})
-        for path in (study.store("mini_near") / "store.json", study.weights("tiny_ibot")):
+        for path, text in (
+            (study.store("mini_near") / "store.json", STORE),
+            (study.weights("tiny_ibot"), "staged"),
+        ):
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / path).write_text("staged")
+            (self.folder / path).write_text(text)
             os.utime(self.folder / path, (1e9, 1e9))
 
     def part(self, key: str) -> Path:

@@ -1,8 +1,9 @@
-"""Stands for ``gta`` in tests of schedulers: the command line is the real one, the work is staged.
+"""Stands for ``gta`` in tests of schedulers: the command line is the real one, training is staged.
 
 What a training does is read from ``orders/<method>-<lambda>``, a line an attempt (past the last
 line, or without the file: ``ok``); what was done is appended to ``events.jsonl``. Both lie in
-the working folder. PyTorch is staged too: it shows the GPUs of ``CUDA_VISIBLE_DEVICES``.
+the working folder. What a training leaves is made up (``tests.left``) and can be collected.
+PyTorch is staged too: it shows the GPUs of ``CUDA_VISIBLE_DEVICES``.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
+from gta.catalog import STORE_FORMAT
 from gta.errors import GtaError
 from gta.locks import sole_writer
-from gta.results import write_text
+from gta.results import failure_path, file_digest, write_text
 from gta.study import Run, Study
+from tests.left import fail, finish
 
+# What there is of a prepared data set.
+STORE = json.dumps({"format": STORE_FORMAT, "digest": "staged"})
 EVENTS = Path("events.jsonl")
 
 
@@ -90,15 +95,24 @@ def train_runs(study: Study, runs: Iterable[Run], device: str, progress: Callabl
                 note("kept", key)
                 path.touch()
                 continue
-            perform(key, *order)
-            write_text(path, f"{os.getpid()}\n")
+            try:
+                perform(key, *order)
+            except GtaError as error:
+                fail(study, run, str(error))
+                raise
+            source = file_digest(study.weights(run.source))
+            finish(study, run, data_digest="staged", source_digest=source)
+            failure_path(study, run).unlink(missing_ok=True)
             note("trained", key)
 
 
 def prepare(kind: str, name: str, config: str) -> None:
     """In place of ``gta data prepare`` and ``gta source prepare``."""
     study = Study.load([config])
-    write_text(study.store(name) / "store.json" if kind == "data" else study.weights(name), name)
+    if kind == "data":
+        write_text(study.store(name) / "store.json", STORE)
+    else:
+        write_text(study.weights(name), name)
     note("prepared", name)
 
 
@@ -122,9 +136,10 @@ if __name__ == "__main__":
         kind, _, name, _, config = sys.argv[1:6]
         prepare(kind, name, config)
         sys.exit()
-    training: Any = ModuleType("gta.train")
-    training.train_runs = train_runs
-    sys.modules |= {"torch": staged_torch(), "gta.train": training}
+    if sys.argv[1] == "train":
+        training: Any = ModuleType("gta.train")
+        training.train_runs = train_runs
+        sys.modules |= {"torch": staged_torch(), "gta.train": training}
     from gta.cli import main
 
     main()

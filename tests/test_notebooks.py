@@ -16,7 +16,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from gta import results
 from gta.errors import GtaError
-from gta.notebooks import open_study
+from gta.notebooks import execute, open_study
 from gta.study import Study
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
@@ -31,7 +31,7 @@ def code_of(path: Path) -> list[str]:
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["attention", "own_analysis", "results"]
+    assert [path.stem for path in NOTEBOOKS] == ["attention", "lambda", "own_analysis", "results"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -104,6 +104,46 @@ def test_says_what_is_not_there(
         open_study()
     with pytest.raises(GtaError, match=r"results/paper/config\.yaml: missing"):
         open_study("paper")
+
+
+# execute
+
+
+def notebook_of(path: Path, *cells: str) -> Path:
+    """A notebook with these cells of code."""
+    new = nbformat.v4.new_code_cell
+    nbformat.write(nbformat.v4.new_notebook(cells=[new(cell) for cell in cells]), path)
+    return path
+
+
+def test_becomes_a_page_and_stays_as_it_is(tiny_config: dict[str, Any], workdir: Path) -> None:
+    for name in ("asked", "newest"):
+        config = {**tiny_config, "study": name}
+        leave_results(Study(config), config)
+    opened = "from gta.notebooks import open_study; print('opened', open_study().name, 6 * 7)"
+    file = notebook_of(workdir / "own.ipynb", opened)
+    before = file.read_bytes()
+    page = execute(file, Study({**tiny_config, "study": "asked"}))
+    assert page == Path("results/asked/notebooks/own.html")
+    assert "opened asked 42" in page.read_text(encoding="utf-8")
+    assert file.read_bytes() == before
+    assert not list(page.parent.glob(".*"))
+
+
+def test_a_cell_that_fails_is_one_line_and_leaves_no_page(tiny_study: Study, workdir: Path) -> None:
+    file = notebook_of(workdir / "own.ipynb", "1 + 1", "[][0]")
+    with pytest.raises(GtaError, match=r"own\.ipynb: a cell failed: IndexError: list index out of"):
+        execute(file, tiny_study)
+    assert not (tiny_study.folder / "notebooks").exists()
+
+
+def test_what_is_no_notebook_is_said(tiny_study: Study, workdir: Path) -> None:
+    file = workdir / "own.ipynb"
+    with pytest.raises(GtaError, match=r"own\.ipynb: cannot be read: No such file"):
+        execute(file, tiny_study)
+    file.write_text("# Title\n")
+    with pytest.raises(GtaError, match=r"own\.ipynb: is no notebook: "):
+        execute(file, tiny_study)
 
 
 # They run

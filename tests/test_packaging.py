@@ -44,7 +44,8 @@ def test_environment_gives_what_pyproject_asks_for(root: Path, project: dict[str
     *brought, by_pip = environment["dependencies"]
     assert f"python {project['requires-python']}" in brought
     assert {line.split()[0] for line in brought} == {"python", "pip", "git", "make"}
-    assert by_pip == {"pip": ["-e ."]}
+    assert by_pip == {"pip": ["-e .[notebooks]"]}
+    assert "notebooks" in project["optional-dependencies"]
 
 
 def test_makefile_asks_for_the_python_of_pyproject(root: Path, project: dict[str, Any]) -> None:
@@ -117,7 +118,8 @@ def test_installed_package_is_this_one() -> None:
 
 
 def test_every_import_is_a_declared_dependency(project: dict[str, Any]) -> None:
-    declared = {re.split(r"[><=!~; \[]", line)[0].lower() for line in project["dependencies"]}
+    asked = [*project["dependencies"], *project["optional-dependencies"]["notebooks"]]
+    declared = {re.split(r"[><=!~; \[]", line)[0].lower() for line in asked}
     for file in Path(gta.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):

@@ -26,6 +26,11 @@ ARCHITECTURES: MappingProxyType[str, ArchitectureInfo] = MappingProxyType(
             None,
             MappingProxyType({"patch_size": 8, "embed_dim": 64, "depth": 3, "num_heads": 2}),
         ),
+        # the patches of the paper's models, for trials of its study
+        "vit_mini_patch16": ArchitectureInfo(
+            None,
+            MappingProxyType({"patch_size": 16, "embed_dim": 64, "depth": 3, "num_heads": 2}),
+        ),
         "vit_small_patch16_224": ArchitectureInfo("vit_small_patch16_224"),
         "vit_small_patch14_dinov2": ArchitectureInfo("vit_small_patch14_dinov2"),
     }

@@ -45,7 +45,7 @@ def clean(
     """Show and remove what no config refers to any more; it asks first.
 
     **retired** results of `gta rerun`; results of **runs** that their study no longer has;
-    **weights** that it no longer keeps; **checkpoints** of runs that are done, and damaged ones;
+    **weights** that it no longer keeps; **checkpoints** of runs that are done, and damaged files;
     **pages**: tables and figures that it no longer has; **stores**: prepared data sets and
     sources of other settings; **unpacked** archives of data sets that are prepared. All, where
     none is named.

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from gta import results
-from gta.cli import outputs
+from gta.cli import partial
 from gta.cli.change import accuracies_line, cells_of, change_of
 from gta.cli.options import DEFAULT_CONFIG, chosen, origins
 from gta.cli.snakemake import Snakemake
@@ -239,8 +239,8 @@ def _rebuild(study: Study, table: str, snakemake: Snakemake) -> None:
     Raises:
         GtaError: if Snakemake fails.
     """
-    collected, holes = results.collect(study, origins(study))
-    if not holes:
+    missing = partial.collect(study)
+    if not missing:
         if snakemake.call() != 0:
             raise GtaError(
                 "the runs are trained, but not all that depends on them could be made again; "
@@ -248,13 +248,8 @@ def _rebuild(study: Study, table: str, snakemake: Snakemake) -> None:
             )
         return
     # Snakemake makes tables of whole studies alone, and would train all that this one lacks.
-    results.write_collected(study, collected)
-    files = list(study.files)
-    outputs.write_intervals(files)
-    others = ("statistics", "segmentation")  # not of metrics, or not of these alone
-    names = [name for name, spec in study.tables.items() if spec.kind not in others]
-    outputs.show_tables(names, files, write=True)
+    partial.write_tables(study.files)
     print(
-        f"{len(holes):,} runs of the study are not done: figures and masks are made again when "
+        f"{missing:,} runs of the study are not done: figures and masks are made again when "
         f"they are, by `{shlex.join(snakemake.command())}`"
     )

@@ -13,9 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from gta import results
 from gta.cli.options import DEFAULT_CONFIG, Configs, console, origins, table_of
 from gta.status import WHERE, Monitor, Snapshot, Where
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import Run, Study
 
 LEGEND = "done/all (tables share runs), ▸ running, ✗ failed, the others queued"
 LIVE_LINES = 5  # of running and of failed runs, while it is renewed in place
@@ -157,6 +158,5 @@ def _progress(snapshot: Snapshot, run: Run) -> str:
 
 def _failure(snapshot: Snapshot, run: Run) -> str:
     study = snapshot.study
-    pack = study.pack({field: run.text(field) for field in RUN_FIELDS})
-    log = study.folder / "logs" / "train" / f"{pack.name}.log"
+    log = results.log_path(study, run)
     return f"failed: {study.title(run)}: {snapshot.reasons[run]}\n  {log}"

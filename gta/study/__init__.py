@@ -27,7 +27,7 @@ from gta.catalog import (
     SourceInfo,
 )
 from gta.errors import GtaError
-from gta.study.config import Config, Recipe
+from gta.study.config import COMPUTING, Config, Recipe
 from gta.study.expand import asked, expand, grid
 from gta.study.load import file_of, merge, read_configs, read_yaml, validate, with_exponents
 from gta.study.packs import Pack, PackGroup, groups_of, packs_of
@@ -122,7 +122,8 @@ class Study:
             raise GtaError(f"there is no source {name!r}; known: {', '.join([*SOURCES, *own])}")
         info = SOURCES[name]
         archive = info.archive and self.expected(info.archive)
-        return dataclasses.replace(info, archive=archive)
+        architecture = self.config.architectures.get(name, info.architecture)
+        return dataclasses.replace(info, archive=archive, architecture=architecture)
 
     def _form(self, form: Form) -> Form:
         return dataclasses.replace(
@@ -261,7 +262,7 @@ class Study:
         unused = {"transmix"} if run.mix == "none" else set()
         return {
             "version": RECIPE_VERSION,
-            "recipe": self.recipe(run).model_dump(mode="json", exclude=unused),
+            "recipe": self.recipe(run).model_dump(mode="json", exclude=unused | COMPUTING),
             "method": self.method_settings(run.method),
             "split": self.config.split.model_dump(mode="json"),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,7 @@ from gta.study import Run, Study
 from gta.train import checkpoint
 from gta.train.checkpoint import Keeper
 from gta.train.device import pick_device, reset_peak_memory
+from gta.train.inputs import open_source, open_store
 from gta.train.learner import Learner, Start
 from gta.train.lockstep import Feed, Progress, sharing, train_together
 from gta.train.record import record
@@ -55,11 +57,8 @@ def train_runs(
     """
     where = pick_device(device)
     runs = list(dict.fromkeys(runs))
-    stores = {name: Store(study.store(name)) for name in dict.fromkeys(r.dataset for r in runs)}
-    sources = {
-        name: results.file_digest(study.weights(name))
-        for name in dict.fromkeys(r.source for r in runs)
-    }
+    stores = {name: open_store(study, name) for name in dict.fromkeys(r.dataset for r in runs)}
+    sources = {name: open_source(study, name) for name in dict.fromkeys(r.source for r in runs)}
     origins = {r: results.Origin(stores[r.dataset].digest, sources[r.source]) for r in runs}
     job = _Job(study, where, origins, progress)
     try:
@@ -124,6 +123,8 @@ class _Job:
                 wait = partial(say, f"{self.study.title(run)}: waiting for the job that trains it")
                 held.enter_context(sole_writer(self.study, run, wait))
                 checkpoint.sweep(self.study, run)
+                if (damage := results.set_aside(self.study, run)) is not None:
+                    say(f"warning: {damage}; training begins anew")
             todo = [run for run in crew if not self.is_done(run)]  # the other job may have ended
             # Only from here on is there something to keep: until then, signals kill.
             with self.signals, self._failing(todo):
@@ -136,7 +137,10 @@ class _Job:
         feed = Feed(self.study, runs[0], store, self.device)
         keeper = Keeper(self.study, self.origins, self.signals)
         learners = self._learners(runs, len(store.classes), keeper)
-        learners = train_together(learners, feed, self._fail, self.progress, keeper)
+        begin = time.perf_counter()
+        with feed.loader:
+            learners = train_together(learners, feed, self._fail, self.progress, keeper)
+        _say_wait(feed.loader.waited, time.perf_counter() - begin)
         if learners:
             with self._failing([learner.run for learner in learners]):
                 self._finish(learners, feed, keeper)
@@ -192,3 +196,9 @@ class _Job:
     def _fail(self, run: Run, error: GtaError) -> None:
         self.failed[run] = str(error)
         results.write_text(results.failure_path(self.study, run), f"{error}\n")
+
+
+def _say_wait(waited: float, seconds: float) -> None:
+    """What share of the time that training took it stood waiting for augmented images."""
+    if waited:
+        say(f"waited for images: {waited:.1f} s of {seconds:.1f} s ({waited / seconds:.1%})")

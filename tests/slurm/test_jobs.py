@@ -76,7 +76,7 @@ def test_a_job_that_fails_for_good_leaves_the_others_running(
     staged.ready()
     staged.order("gta-0.1", *["fail"] * 3)
     head = start("gta-0.1", "gta-1")
-    assert head.wait(180) == 1
+    assert head.wait(900) == 1
     assert len(staged.events("started", "gta-0.1")) == 3
     assert len(staged.events("trained", "gta-1")) == 1
 

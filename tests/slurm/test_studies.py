@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +43,7 @@ def test_a_warned_training_goes_on_from_its_checkpoint_in_the_next_job(
     real.write("study.yaml", {**STUDY, "recipe": long, "checkpoint_seconds": 0.2})
     head = real.start("--profile", "slurm", *HASTE, "--", str(real.part("gta-1")))
     kept = real.folder / "results/staged/checkpoints"
-    until(lambda: [*kept.rglob("*.pt")], "a checkpoint")
+    until(lambda: [*kept.rglob("*.pt")], "a checkpoint", seconds=900)
     (training,) = [number for number, state in cluster.states().items() if state == "RUNNING"]
     cluster.warn(training)
     said = real.finish(head, seconds=900)
@@ -51,6 +53,34 @@ def test_a_warned_training_goes_on_from_its_checkpoint_in_the_next_job(
     assert "goes on from iteration" in log.read_text(encoding="utf-8")
     (row,) = pq.ParquetFile(real.folder / real.part("gta-1")).read().to_pylist()
     assert row["iterations"] == 200
+
+
+@pytest.mark.slow
+def test_one_cell_again(cluster: Cluster, real: StagedStudy) -> None:
+    real.write("study.yaml", {**STUDY, "pack": ["method", "lam"]})
+    real.finish(real.start("--profile", "slurm", *HASTE), seconds=900)
+    jobs = len(cluster.states())
+    part, other = (real.folder / real.part(key) for key in ("gta-1", "gta-0.1"))
+    before = part.read_bytes(), other.read_bytes()
+    gta = [str(Path(sys.executable).with_name("gta")), "rerun", "small", "-c", "study.yaml"]
+    cell = ["--method", "gta", "--lambda", "1", "--yes", "--profile", "slurm", "--", *HASTE]
+    done = subprocess.run(
+        [*gta, *cell],
+        cwd=real.folder,
+        env=real.env,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 runs trained; test accuracy as before in 1 of 1" in done.stdout
+    (retired,) = (real.folder / "results/staged/retired").iterdir()
+    old = retired / part.relative_to(real.folder / "results/staged")
+    assert (old.read_bytes(), other.read_bytes()) == before
+    assert part.read_bytes() != before[0]  # it holds when it was made
+    assert len(cluster.states()) > jobs
+    print(done.stdout)  # with `pytest -s`: the cell before and after
 
 
 @pytest.mark.slow

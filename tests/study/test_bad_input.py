@@ -123,6 +123,14 @@ def override(content: dict[str, Any], **keys: Any) -> None:
             lambda c: c["recipe"].update(architecture="vit"),
             "recipe.architecture: there is no architecture",
         ),
+        (
+            lambda c: c.update(architectures={"mine": "vit_mini_patch8"}),
+            "architectures: there is no source of the catalog 'mine'; known: tiny_ibot, ",
+        ),
+        (
+            lambda c: c.update(architectures={"ibot": "vit"}),
+            "architectures: there is no architecture 'vit'",
+        ),
         (lambda c: override(c, method=["gtaa"]), "overrides: there is no method 'gtaa'"),
         (lambda c: override(c, mix=["cutmix"]), "overrides: there is no mix 'cutmix'"),
         (

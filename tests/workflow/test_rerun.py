@@ -76,7 +76,7 @@ class Folder:
             cwd=self.path,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1800,
             check=False,
         )
 
@@ -84,6 +84,14 @@ class Folder:
         """A run's metrics file."""
         run = f"dataset=mini_near/rate=100/source=tiny_ibot/method={method}/mix=none/lam={lam}"
         return self.path / "results/small/metrics" / run / "seed=0/part.parquet"
+
+    def table(self) -> str:
+        """The study's table."""
+        return (self.path / "results/small/tables/small.md").read_text(encoding="utf-8")
+
+    def collected(self) -> int:
+        """Number of runs in the collected metrics."""
+        return pq.ParquetFile(self.path / "results/small/metrics.parquet").read().num_rows
 
     def row(self, method: str, lam: str) -> dict[str, Any]:
         """A run's metrics."""
@@ -101,7 +109,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 def test_everything_named_is_there_and_nothing_half_written(done: Folder) -> None:
     results = done.path / "results/small"
-    assert pq.ParquetFile(results / "metrics.parquet").read().num_rows == 2
+    assert done.collected() == 2
     assert {path.suffix for path in (results / "tables").iterdir()} == {
         ".csv",
         ".html",
@@ -154,6 +162,9 @@ def test_a_lambda_more_trains_it_alone_and_a_failing_run_loses_no_other(done: Fo
     assert "is not finite" in broken.stderr + broken.stdout
     assert done.row("finetune", "0") == before["finetune", "0"]
     assert not done.part("gta", "1").exists()
+    # the table is there, with the reason and the log in the place of the number
+    for said in ("failed: the loss is not finite at iteration", "; log: results/small/logs/train/"):
+        assert said in done.table()
 
     mended = done.run(methods=methods)
     assert mended.returncode == 0, mended.stderr
@@ -161,4 +172,4 @@ def test_a_lambda_more_trains_it_alone_and_a_failing_run_loses_no_other(done: Fo
     assert done.row("gta", "0.1")["recipe_digest"] == before["gta", "0.1"]["recipe_digest"]
     assert done.row("gta", "1")["iterations"] == 2
     assert not list((done.path / "results/small/failures").rglob("error.txt"))
-    assert pq.ParquetFile(done.path / "results/small/metrics.parquet").read().num_rows == 3
+    assert done.collected() == 3

@@ -1,6 +1,12 @@
 """The collected metrics, intervals of the gains, and the tables."""
 
 
+# Seconds of reading: on a cluster done where Snakemake runs, not as jobs.
+localrules:
+    collect,
+    table,
+
+
 rule collect:
     input:
         parts=[study.path("metrics", run) for run in study.runs],
@@ -8,6 +14,8 @@ rule collect:
         METRICS,
     log:
         LOGS / "collect.log",
+    # Again would be no use: results that it found damaged are missing then.
+    retries: 0
     conda:
         "../../environment.yml"
     params:
