@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gta.data.augment import Evaluator
+from gta.data.loader import evaluation_batches, hands
 from gta.data.store import Store
 from gta.models.taps import TapRequest, Taps
 from gta.segmentation import BATCH, attention_mass
@@ -107,9 +108,8 @@ def evaluate_each(
     """
     request = LAST_ROW if with_mass and store.has_masks else None
     said = [_Said() for _ in models]
-    for start in range(0, len(positions), BATCH):
-        batch = positions[start : start + BATCH]
-        images = evaluator(store.images(batch)).to(device)
+    for batch, views in evaluation_batches(store, positions, evaluator, BATCH, *hands(device)):
+        images = views.to(device)
         labels = torch.from_numpy(store.labels[batch]).long().to(device)
         masks = None
         if request is not None:

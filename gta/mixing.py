@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -28,12 +28,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Mixed:
-    """A batch in which image i holds a part of image B - 1 - i.
+    """A batch in which image i holds a part of image B - 1 - i, or a part of that batch.
 
     Attributes:
         images: (B, C, H, W), what the model sees.
-        labels: (B,) int64, of image i.
-        partners: (B,) int64, of image B - 1 - i.
+        labels: (B,) int64, of each image.
+        partners: (B,) int64, of what each was mixed with.
         share: the partner's part in the image: of its area where a box is pasted, else of each
             pixel's value.
         box: where the partner is pasted, None where the images are blended or left alone.
@@ -44,6 +44,15 @@ class Mixed:
     partners: Tensor
     share: float
     box: Box | None = None
+
+    def part(self, images: slice) -> Mixed:
+        """Some images of the batch and their labels; what was mixed into them stays."""
+        return replace(
+            self,
+            images=self.images[images],
+            labels=self.labels[images],
+            partners=self.partners[images],
+        )
 
 
 @dataclass(frozen=True)

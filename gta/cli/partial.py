@@ -59,12 +59,12 @@ def collect(study: Study) -> int:
 
 
 def write_tables(files: Sequence[Path]) -> None:
-    """Write intervals, tables and the figures of metrics alone from what is collected.
+    """Write intervals, tables, the figures of metrics alone and the page from what is collected.
 
     Snakemake makes them of whole studies alone. What cannot be made yet is left as it is, and
     said in one line on stderr.
     """
-    from gta import figures, tables
+    from gta import figures, page, tables
 
     study = Study.load(files)
 
@@ -86,6 +86,7 @@ def write_tables(files: Sequence[Path]) -> None:
     for name, spec in study.figures.items():
         if spec.kind == "lambda":
             _attempt(draw_figure, name)
+    _attempt(lambda _: print(page.write(study)), "page")
 
 
 def _attempt(make: Callable[[str], None], name: str) -> None:

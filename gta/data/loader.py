@@ -1,12 +1,15 @@
-"""Training batches, made by threads and ahead of the step that needs them.
+"""Batches of images, made by threads and ahead of the step that needs them.
 
-A batch is a function of (seed, iteration) alone: who makes it, and when, changes no number.
+A training batch is a function of (seed, iteration) alone, a test batch of its images: who makes
+it, and when, changes no number.
 Threads suffice, for Python lets others run while NumPy, torch and Pillow work on pixels.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Self
 
@@ -15,11 +18,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gta.data.augment import Augmenter, Pixels, View
+from gta.data.augment import Augmenter, Evaluator, Pixels, View
 from gta.data.sampler import BatchStream
 from gta.data.store import Store
 
 CHUNK = 8  # images that a thread takes at a time
+AHEAD = 2  # batches that a GPU's next steps find made
+
+
+def hands(device: torch.device) -> tuple[int, int]:
+    """How many threads make images, and how many batches ahead, where ``device`` trains.
+
+    A GPU's step leaves the cores free for the next batches; a CPU's needs them itself.
+    """
+    return torch.get_num_threads(), 0 if device.type == "cpu" else AHEAD
 
 
 class Loader:
@@ -37,6 +49,7 @@ class Loader:
         batch_size: int,
         threads: int = 1,
         ahead: int = 0,
+        pinned: bool = False,
     ) -> None:
         """Set up; nothing is made before the first batch is asked for.
 
@@ -48,13 +61,14 @@ class Loader:
             threads: that augment.
             ahead: how many of the next batches they begin while a batch is in use. 0 where the
                 step needs the cores itself: then the caller waits for each batch.
+            pinned: whether batches lie in memory that a GPU copies from while it computes.
         """
         self.waited = 0.0
         self._store, self._positions, self._augmenter = store, positions, augmenter
         self._stream = BatchStream(len(positions), batch_size, augmenter.seed)
-        self._ahead = ahead
+        self._ahead, self._pinned = ahead, pinned
         self._begun: dict[int, Future[_Begun]] = {}
-        threaded = threads > 1 or ahead > 0
+        threaded = threads > 1 or ahead > 0 or pinned
         self._pool = ThreadPoolExecutor(threads, "augment") if threaded else None
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
@@ -95,7 +109,7 @@ class Loader:
         begun = self._begun.pop(iteration).result()
         for part in begun.parts:
             part.result()
-        return torch.from_numpy(begun.batch), begun.positions
+        return begun.batch, begun.positions
 
     def _begin(
         self, pool: ThreadPoolExecutor, positions: NDArray[np.int64], iteration: int
@@ -103,9 +117,11 @@ class Loader:
         """Draw for a batch, in one thread, and share its pixels out; no thread waits for others."""
         images = self._store.images(positions)
         views = self._augmenter.draw(images, iteration)
-        batch = self._augmenter.empty(len(images))
+        side = self._augmenter.size
+        batch = torch.empty((len(images), 3, side, side), pin_memory=self._pinned)
+        pixels = batch.numpy()
         parts = [
-            pool.submit(self._write, images[part], views[part], batch[part])
+            pool.submit(self._write, images[part], views[part], pixels[part])
             for part in (slice(at, at + CHUNK) for at in range(0, len(images), CHUNK))
         ]
         return _Begun(positions, batch, parts)
@@ -119,5 +135,50 @@ class _Begun(NamedTuple):
     """A batch that threads work at."""
 
     positions: NDArray[np.int64]
-    batch: NDArray[np.float32]
+    batch: Tensor
     parts: list[Future[None]]
+
+
+def evaluation_batches(
+    store: Store,
+    positions: NDArray[np.int64],
+    evaluator: Evaluator,
+    size: int,
+    threads: int = 1,
+    ahead: int = 0,
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Views of images in their order, ``size`` at a time.
+
+    Args:
+        store: the images.
+        positions: which.
+        evaluator: their view.
+        size: images in a batch; the last may be smaller.
+        threads: that make them.
+        ahead: how many of the next batches are begun while one is in use.
+
+    Yields:
+        Positions (b,), and images (b, 3, side, side) float32.
+    """
+    batches = (positions[at : at + size] for at in range(0, len(positions), size))
+    if threads == 1 and not ahead:
+        yield from ((batch, evaluator(store.images(batch))) for batch in batches)
+        return
+    pool = ThreadPoolExecutor(threads, "view")
+    begun: deque[tuple[NDArray[np.int64], list[Future[Tensor]]]] = deque()
+
+    def taken() -> tuple[NDArray[np.int64], Tensor]:
+        batch, parts = begun.popleft()
+        return batch, torch.cat([part.result() for part in parts])
+
+    try:
+        for batch in batches:
+            images = store.images(batch)
+            chunks = (images[at : at + CHUNK] for at in range(0, len(images), CHUNK))
+            begun.append((batch, [pool.submit(evaluator, chunk) for chunk in chunks]))
+            if len(begun) > ahead:
+                yield taken()
+        while begun:
+            yield taken()
+    finally:
+        pool.shutdown(cancel_futures=True)

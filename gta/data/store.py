@@ -176,6 +176,50 @@ class Store:
         start = int(self._offsets[position])
         return self._masks[start : start + height * width].reshape(height, width)
 
+    def verify(self) -> None:
+        """Compare all pixels, masks, labels and splits with their digests.
+
+        Raises:
+            GtaError: if one is another.
+        """
+        total = _Total(self.name, self.classes)
+        columns = ("name", "label", "split", "digest")
+        rows = zip(*(self._index[column].to_pylist() for column in columns), strict=True)
+        for position, (name, label, split, digest) in enumerate(rows):
+            mask = self.class_mask(position) if self.has_masks else None
+            if total.add(name, label, split, self.image(position), mask) != digest:
+                raise _broken(self.folder, f"image {name} is another")
+        if total.hexdigest() != self.digest:
+            raise _broken(self.folder, "index.parquet is another")
+
+
+class _Total:
+    """The digest of a store: of its name and classes, then of each image in order."""
+
+    def __init__(self, name: str, classes: Sequence[str]) -> None:
+        self._sha256 = hashlib.sha256(json.dumps([name, list(classes)]).encode())
+
+    def add(
+        self,
+        name: str,
+        label: int,
+        split: str,
+        image: NDArray[np.uint8],
+        mask: NDArray[np.uint8] | None,
+    ) -> str:
+        """Take an image in, (height, width, 3), with its mask; gives its own digest."""
+        digest = hashlib.sha256(image.data)
+        if mask is not None:
+            digest.update(mask.data)
+        height, width = image.shape[:2]
+        self._sha256.update(f"{name}\t{label}\t{split}\t{height}\t{width}".encode())
+        self._sha256.update(digest.digest())
+        return digest.hexdigest()
+
+    def hexdigest(self) -> str:
+        """Of all that was taken in."""
+        return self._sha256.hexdigest()
+
 
 def read_digest(folder: Path) -> str:
     """Digest of a store, without opening the rest of it."""
@@ -208,7 +252,7 @@ def write(
     rows: list[dict[str, object]] = []
     offset = 0
     masked: set[str | None] = set()
-    total = hashlib.sha256(json.dumps([name, list(classes)]).encode())
+    total = _Total(name, classes)
     with (
         whole(folder / "pixels.bin") as pixels_path,
         whole(folder / "masks.bin") as masks_path,
@@ -217,15 +261,13 @@ def write(
     ):
         for item in items:
             _check(item, len(classes))
-            image = np.ascontiguousarray(item.pixels)
-            digest = hashlib.sha256(image.data)
+            image, mask = np.ascontiguousarray(item.pixels), None
             pixels.write(image.data)
             masked.add(_kind(item))
             if item.mask is not None:
                 mask = np.ascontiguousarray(item.mask, dtype=np.uint8)
                 masks.write(mask.data)
-                digest.update(mask.data)
-            height, width = item.pixels.shape[:2]
+            height, width = image.shape[:2]
             rows.append(
                 {
                     "name": item.name,
@@ -234,14 +276,12 @@ def write(
                     "height": height,
                     "width": width,
                     "offset": offset,
-                    "digest": digest.hexdigest(),
+                    "digest": total.add(item.name, item.label, item.split, image, mask),
                     "original_height": (item.original or (height, width))[0],
                     "original_width": (item.original or (height, width))[1],
                     "bss": item.bss,
                 }
             )
-            total.update(f"{item.name}\t{item.label}\t{item.split}\t{height}\t{width}".encode())
-            total.update(digest.digest())
             offset += height * width
         if not rows:
             raise GtaError(f"{name}: no images to store in {folder}")

@@ -18,6 +18,16 @@ from gta.models.taps import Blocks, Readings, TapRequest
 
 T = TypeVar("T")
 
+Over = Literal["images", "weights", "features"]
+"""What a penalty is taken over, and so how that of a batch is found from its micro-batches:
+
+``images``: a mean over images; each micro-batch counts by its share of the batch.
+``weights``: of the parameters alone; counted once.
+``features``: of ``Readings.features`` of all images together, and of nothing else. It is taken of
+    the whole batch's, found beforehand without a graph; each micro-batch is then given its rows of
+    the gradient (GradCache: Gao et al., arXiv 2101.06983).
+"""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -25,7 +35,7 @@ class Step:
 
     Attributes:
         model: the target.
-        target: what ``Method.taps`` asked for, on this step's images.
+        target: what ``Method.taps`` asked for, on these images.
         source: what ``Method.source_taps`` asked for, on the same images; constants.
         source_parameters: the source's weights by name (the head's may be missing); constants.
     """
@@ -43,10 +53,12 @@ class Method:
     Attributes:
         name: key in configs and run names.
         weight_decay: False where the penalty decays the weights, so that the optimiser must not.
+        over: what the penalty is taken over.
     """
 
     name: ClassVar[str]
     weight_decay: ClassVar[bool] = True
+    over: ClassVar[Over] = "images"
 
     @property
     def taps(self) -> TapRequest | None:
@@ -65,7 +77,8 @@ class Method:
     def terms(self, step: Step, lam: float) -> dict[str, Tensor]:
         """Named scalar terms, weighted, to add to the cross entropy.
 
-        They are computed in at least float32 whatever the model's precision.
+        ``step`` may be of a micro-batch: ``over`` says what becomes of its terms. They are
+        computed in at least float32 whatever the model's precision.
         """
         return {}
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gta.methods.base import Method, Step, full_precision
+from gta.methods.base import Method, Over, Step, full_precision
 from gta.models.taps import TapRequest
 
 
@@ -24,6 +24,7 @@ class BSS(Method):
     """
 
     name: ClassVar[str] = "bss"
+    over: ClassVar[Over] = "features"
 
     k: int = 1
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gta.methods.base import Method, Step, full_precision, is_head
+from gta.methods.base import Method, Over, Step, full_precision, is_head
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class L2SP(Method):
 
     name: ClassVar[str] = "l2_sp"
     weight_decay: ClassVar[bool] = False
+    over: ClassVar[Over] = "weights"
 
     head: float = 0.01
 

@@ -95,7 +95,8 @@ class Taps:
             readings = taps.take()
 
     Gradients flow through the readings. With ``torch.compile``, hand over the model itself, not
-    its compiled wrapper, and open the taps before the wrapper first runs.
+    its compiled wrapper, open the taps before the wrapper first runs, and let no other model share
+    the compiled code.
     """
 
     def __init__(self, model: VisionTransformer, request: TapRequest) -> None:

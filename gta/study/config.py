@@ -78,7 +78,7 @@ class TransMixSettings(Strict):
 
 
 class Recipe(Strict):
-    """Every setting that changes the numbers of a training run."""
+    """Every setting of a training run; all but ``COMPUTING`` change its numbers."""
 
     architecture: str
     image_size: Annotated[int, Field(gt=0)]
@@ -96,6 +96,9 @@ class Recipe(Strict):
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     head_init_std: Annotated[float, Field(ge=0)] = 0.02
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    micro_batch: Annotated[int, Field(gt=0)] | Literal["auto"] | None = None
+    channels_last: bool = False
+    compile: bool = False
     augment: Augment = Augment()
     evaluation: Evaluation = Evaluation()
     transmix: TransMixSettings = TransMixSettings()
@@ -112,6 +115,11 @@ class Recipe(Strict):
         if self.evaluation.resize is not None and self.evaluation.resize < self.image_size:
             raise ValueError("evaluation.resize must not be below image_size")
         return self
+
+
+# Recipe keys that change memory, speed and rounding, as a device or its threads do: no part of
+# a digest, so that what was trained on one machine stands when another needs other values.
+COMPUTING = frozenset({"micro_batch", "channels_last", "compile"})
 
 
 class Override(Strict):
@@ -237,6 +245,7 @@ class Config(Strict):
     own_datasets: dict[Name, OwnDataset] = {}
     own_sources: dict[Name, OwnSource] = {}
     digests: dict[str, Sha256] = {}
+    architectures: dict[Name, str] = {}
     datasets: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
     rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct)]
     seeds: Annotated[
@@ -277,6 +286,14 @@ class Config(Strict):
     @classmethod
     def _new_sources(cls, values: dict[str, OwnSource]) -> dict[str, OwnSource]:
         return new_names(values, "source", SOURCES)
+
+    @field_validator("architectures")
+    @classmethod
+    def _known_architectures(cls, values: dict[str, str]) -> dict[str, str]:
+        for source, architecture in values.items():
+            one_of(source, "source of the catalog", SOURCES)
+            one_of(architecture, "architecture", ARCHITECTURES)
+        return values
 
     @field_validator("datasets")
     @classmethod

@@ -10,6 +10,7 @@ import pandas as pd
 
 from gta.catalog import METHODS
 from gta.study import Run, Study
+from gta.study.config import COMPUTING
 from gta.tables.beside import DEVIATIONS
 from gta.tables.bootstrap import BASELINE, LEVEL, RESAMPLES
 from gta.tables.holes import command
@@ -47,7 +48,7 @@ def recipe_note(study: Study, runs: Iterable[Run], title_of: Titles) -> str:
     unused = set() if any(run.mix == "transmix" for run in cells.values()) else {"transmix"}
     given = {cell: study.recipe(run) for cell, run in sorted(cells.items())}
     flat = {
-        id(recipe): dict(_flat(recipe.model_dump(mode="json", exclude=unused)))
+        id(recipe): dict(_flat(recipe.model_dump(mode="json", exclude=unused | COMPUTING)))
         for recipe in {id(recipe): recipe for recipe in given.values()}.values()
     }
     parts = []

@@ -3,21 +3,24 @@
 A batch is read and augmented once, mixed once for each way of mixing, and read by each source
 once; then every run takes its own step on it. That changes no number of any run: models share
 nothing, and what they share is what each would have computed alone.
+
+Where a recipe sets ``micro_batch``, images go through source and models in parts of that size, and
+the runs of a source hold their gradients until the last part.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from gta.data.augment import Augmenter, Evaluator
-from gta.data.sampler import BatchStream
+from gta.data.loader import Loader, hands
 from gta.data.seeds import Stream, derive
 from gta.data.splits import subset_of
 from gta.data.store import Store
@@ -27,6 +30,8 @@ from gta.mixing import Mixed
 from gta.models.taps import Readings, read_source_each
 from gta.study import Run, Study
 from gta.train.learner import Learner, autocast
+from gta.train.microbatch import micro_batches
+from gta.train.signals import say
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -50,6 +55,7 @@ class Feed:
         evaluator: how test images are brought to the model.
         heldout_every: after how many iterations held-out images are classified; 0 for never.
         device: where batches go.
+        loader: makes them; to be closed when training ends.
     """
 
     def __init__(self, study: Study, run: Run, store: Store, device: torch.device) -> None:
@@ -63,14 +69,17 @@ class Feed:
         self.subset = subset_of(study, run, store)
         self.evaluator = Evaluator(recipe)
         self.heldout_every = study.config.heldout_every if self.subset.heldout.size else 0
-        self._augmenter = Augmenter(recipe, run.seed)
-        self._stream = BatchStream(len(self.subset.train), recipe.batch_size, run.seed)
+        augmenter, (threads, ahead) = Augmenter(recipe, run.seed), hands(device)
+        train, pinned = self.subset.train, device.type == "cuda"
+        self.loader = Loader(store, train, augmenter, recipe.batch_size, threads, ahead, pinned)
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
         """Images (B, 3, side, side), augmented, and labels (B,)."""
-        positions = self.subset.train[self._stream.batch(iteration)]
-        images = self._augmenter(self.store.images(positions), iteration).to(self.device)
-        return images, torch.from_numpy(self.store.labels[positions]).long().to(self.device)
+        images, labels = self.loader.batch(iteration)
+        return (
+            images.to(self.device, non_blocking=True),
+            labels.to(self.device, non_blocking=True),
+        )
 
     def mixing(self, iteration: int) -> torch.Generator:
         """The source of randomness for mixing this iteration's batch."""
@@ -124,36 +133,86 @@ def _iterate(due: Sequence[Learner], feed: Feed, iteration: int) -> dict[Learner
     dropped: dict[Learner, GtaError] = {}
 
     @contextmanager
-    def dropping(concerned: Iterable[Learner]) -> Iterator[None]:
+    def dropping(concerned: Sequence[Learner], halving: bool = False) -> Iterator[None]:
+        """Errors drop those concerned, or, of memory, let them try it with fewer images at once."""
         try:
             yield
         except GtaError as error:
-            dropped.update(dict.fromkeys(concerned, error))
+            for learner in concerned:
+                learner.forget()
+                dropped[learner] = error
+        except torch.OutOfMemoryError:
+            for learner in concerned:
+                learner.forget()
+                if halving and learner.halve():
+                    less = f"from here on in micro-batches of {learner.micro_batch}"
+                    say(f"{learner.run.name}: out of memory at iteration {iteration}; {less}")
+                else:
+                    dropped[learner] = _exhausted(learner, iteration)
 
     with dropping(due):
         images, labels = feed.batch(iteration)
         for mix, alike in _grouped(due, lambda learner: learner.mix).items():
             with dropping(alike):
                 mixed = mix(images, labels, feed.mixing(iteration))
-                by_source = _grouped(alike, lambda one: (one.start, one.recipe.precision))
-                for group in by_source.values():
-                    with dropping(group):
-                        readings = _read_source(group, mixed)
-                        for learner in group:
-                            with dropping([learner]):
-                                learner.step(mixed, readings.get(learner))
-                        del readings  # they may be large: not beside the next group's
+                # Once over, and again for those who must take fewer images at once.
+                while left := [one for one in alike if _awaits(one, iteration, dropped)]:
+                    for group in _grouped(left, _reading).values():
+                        _step(group, mixed, dropping)
     return dropped
 
 
-def _read_source(group: Sequence[Learner], mixed: Mixed) -> dict[Learner, Readings]:
+def _step(
+    group: Sequence[Learner],
+    mixed: Mixed,
+    dropping: Callable[[Sequence[Learner], bool], AbstractContextManager[None]],
+) -> None:
+    """One step of learners whose ``_reading`` is equal; of those only that meet no error."""
+    parts = micro_batches(len(mixed.images), group[0].micro_batch)
+    ready = []
+    for learner in group:
+        with dropping([learner], True):
+            learner.begin(mixed, parts)
+            ready.append(learner)
+    for part in parts:
+        group, ready = ready, []
+        with dropping(group, True):
+            readings = _read_source(group, mixed.images[part])
+            for learner in group:
+                with dropping([learner], True):
+                    learner.add(part, readings.get(learner))
+                    ready.append(learner)
+                if part is parts[-1] and learner in ready:
+                    with dropping([learner], False):
+                        learner.finish()
+            del readings  # they may be large: not beside the next part's
+
+
+def _awaits(learner: Learner, iteration: int, dropped: Container[Learner]) -> bool:
+    return learner.iteration == iteration and learner not in dropped
+
+
+def _exhausted(learner: Learner, iteration: int) -> GtaError:
+    """What to say of a run that needs more memory than there is."""
+    size, auto = learner.micro_batch, learner.recipe.micro_batch == "auto"
+    remedy = "use a larger device or a smaller model" if auto else "set recipe.micro_batch: auto"
+    images = "1 image" if size == 1 else f"{size} images"
+    return GtaError(f"iteration {iteration}: out of memory with {images} at once; {remedy}")
+
+
+def _reading(learner: Learner) -> Hashable:
+    """What learners must agree in to share a source's forward pass."""
+    return learner.start, learner.recipe.precision, learner.micro_batch
+
+
+def _read_source(group: Sequence[Learner], images: Tensor) -> dict[Learner, Readings]:
     """What each learner of one source and precision reads from it, where it reads anything."""
     requests = {one: one.source_taps for one in group if one.source_taps is not None}
     if not requests:
         return {}
     first = group[0]
     with autocast(first.recipe, first.device):
-        found = read_source_each(first.start.model, mixed.images, requests.values())
+        found = read_source_each(first.start.model, images, requests.values())
     return {learner: found[request] for learner, request in requests.items()}
 
 

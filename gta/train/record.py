@@ -20,7 +20,8 @@ from gta.errors import GtaError
 from gta.evaluate import Evaluated
 from gta.study import Run, Study
 from gta.train.device import device_name, peak_memory
-from gta.train.learner import REMEDY, Learner
+from gta.train.gradients import REMEDY
+from gta.train.learner import Learner
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer

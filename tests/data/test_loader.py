@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gta.data.augment import Augmenter
-from gta.data.loader import Loader
+from gta.data.augment import Augmenter, Evaluator
+from gta.data.loader import AHEAD, Loader, evaluation_batches, hands
 from gta.data.sampler import BatchStream
 from gta.data.store import Item, Store, write
 from gta.errors import GtaError
@@ -33,19 +33,24 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return write(folder, "random", list("abcde"), items)
 
 
-def augmenter(augment: dict[str, Any] | None = None) -> Augmenter:
-    recipe = {
+def recipe(augment: dict[str, Any] | None = None) -> Recipe:
+    given = {
         "architecture": "vit_mini_patch8",
         "image_size": 16,
         "batch_size": BATCH,
         "iterations": 4,
         "lr": 1e-3,
         "augment": augment or VIEWS,
+        "evaluation": {"resize": 18},
     }
-    return Augmenter(Recipe.model_validate(recipe), seed=3)
+    return Recipe.model_validate(given)
 
 
-def loader(store: Store, **how: int) -> Loader:
+def augmenter(augment: dict[str, Any] | None = None) -> Augmenter:
+    return Augmenter(recipe(augment), seed=3)
+
+
+def loader(store: Store, **how: Any) -> Loader:
     return Loader(store, np.arange(1, 24), augmenter(), BATCH, **how)
 
 
@@ -111,7 +116,7 @@ def test_without_batches_ahead_none_is_made_in_vain(
 
 
 @pytest.mark.parametrize("how", [{}, {"threads": 2, "ahead": 2}])
-def test_an_error_reaches_who_asks_for_the_batch(store: Store, how: dict[str, int]) -> None:
+def test_an_error_reaches_who_asks_for_the_batch(store: Store, how: dict[str, Any]) -> None:
     uncropped = augmenter({"crop": "none"})
     with (
         Loader(store, np.arange(10), uncropped, BATCH, **how) as made,
@@ -131,3 +136,42 @@ def test_the_wait_is_counted_and_threads_end(store: Store) -> None:
     assert threading.active_count() > before
     made.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="memory is pinned for a GPU")
+def test_pinned_batches_are_the_same(store: Store) -> None:
+    with Loader(store, np.arange(1, 24), augmenter(), BATCH, pinned=True) as made:
+        images, _ = made.batch(2)
+        assert images.is_pinned()
+        assert torch.equal(images, plainly(store, 2)[0])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("ahead", [0, 2])
+@pytest.mark.parametrize("size", [4, 10, 100])
+def test_evaluation_batches_are_the_plain_views(
+    store: Store, threads: int, ahead: int, size: int
+) -> None:
+    before = threading.active_count()
+    evaluator, positions = Evaluator(recipe()), np.array([3, 1, *range(5, 24)])
+    made = list(evaluation_batches(store, positions, evaluator, size, threads, ahead))
+    assert [len(batch) for batch, _ in made[:-1]] == [size] * (len(made) - 1)
+    assert np.concatenate([batch for batch, _ in made]).tolist() == positions.tolist()
+    expected = evaluator(store.images(positions))
+    assert torch.equal(torch.cat([images for _, images in made]), expected)
+    assert threading.active_count() == before
+
+
+def test_who_stops_looking_leaves_no_threads(store: Store) -> None:
+    before = threading.active_count()
+    batches = evaluation_batches(store, np.arange(24), Evaluator(recipe()), 4, threads=2, ahead=2)
+    next(batches)
+    assert threading.active_count() > before
+    batches.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+def test_images_are_made_ahead_for_a_gpu_alone() -> None:
+    threads = torch.get_num_threads()
+    assert hands(torch.device("cpu")) == (threads, 0)
+    assert hands(torch.device("cuda", 1)) == (threads, AHEAD)

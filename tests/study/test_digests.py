@@ -46,6 +46,11 @@ def changed(study: Study, changes: dict[str, Any]) -> set[Run]:
         {"restrict": {"table2": {"datasets": ["mini_near"]}}},
         # not drawn from by a run without mixing
         {"recipe": {"transmix": {"mixup": 0.5}}},
+        # memory, speed and rounding
+        {"recipe": {"micro_batch": 2}},
+        {"recipe": {"micro_batch": "auto"}},
+        {"recipe": {"channels_last": True, "compile": True}},
+        {"overrides": [{"method": ["gta"], "recipe": {"micro_batch": 1}}]},
     ],
 )
 def test_what_only_places_or_shows_results_changes_no_digest(

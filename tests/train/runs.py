@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from safetensors.torch import load_file
@@ -63,6 +63,11 @@ def learners_of(study: Study, runs: Iterable[Run]) -> tuple[list[Learner], Feed]
 def fail(run: Run, error: GtaError) -> NoReturn:
     """For runs that are to succeed."""
     raise error
+
+
+def numbers(row: dict[str, Any]) -> dict[str, float]:
+    """A row of history without what it lacks, which no tolerance compares."""
+    return {key: value for key, value in row.items() if value is not None}
 
 
 def fit(study: Study, run: Run, progress: Progress | None = None) -> Learner:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 
 from gta import results
 from gta.data.augment import Evaluator
+from gta.data.loader import Loader
 from gta.data.store import Store
 from gta.errors import GtaError
 from gta.locks import sole_writer
@@ -99,7 +101,27 @@ def test_test_images_are_made_once_for_all_runs(make_study, monkeypatch):
 
     monkeypatch.setattr(Evaluator, "__call__", record)
     train_runs(study, [run_of(study), run_of(study, "gta", lam=1.0), run_of(study, "bss")], "cpu")
-    assert made == [12, 24]  # test, held out
+    assert sum(made) == 12 + 24  # test, held out; threads take some at a time
+
+
+def test_the_log_says_how_long_training_waited_for_images(make_study, capsys, monkeypatch):
+    study = make_study()
+    closed = []
+    close = Loader.close
+
+    def closing(self: Loader) -> None:
+        closed.append(self.waited)
+        close(self)
+
+    monkeypatch.setattr(Loader, "close", closing)
+    train_runs(study, [run_of(study), run_of(study, "bss")], "cpu")
+    (line,) = capsys.readouterr().err.splitlines()
+    said = re.fullmatch(r"waited for images: ([\d.]+) s of ([\d.]+) s \(([\d.]+)%\)", line)
+    assert said is not None
+    assert len(closed) == 1
+    assert float(said[1]) == pytest.approx(closed[0], abs=0.06)
+    assert float(said[1]) <= float(said[2])
+    assert 0 < float(said[3]) < 100
 
 
 def test_progress_is_told_each_iteration(make_study):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gta.data.augment import Augmenter
+from gta.data.loader import Loader
 from gta.errors import GtaError
 from gta.evaluate import evaluate
 from gta.mixing import TransMix
@@ -30,13 +30,14 @@ def assert_same(one: Learner, other: Learner) -> None:
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """All batches of training images that are made from here on."""
     seen: list[Tensor] = []
-    original = Augmenter.__call__
+    original = Loader.batch
 
-    def record(self: Augmenter, images: Any, iteration: int) -> Tensor:
-        seen.append(original(self, images, iteration))
-        return seen[-1].clone()
+    def record(self: Loader, iteration: int) -> tuple[Tensor, Tensor]:
+        images, labels = original(self, iteration)
+        seen.append(images.clone())
+        return images, labels
 
-    monkeypatch.setattr(Augmenter, "__call__", record)
+    monkeypatch.setattr(Loader, "batch", record)
     return seen
 
 

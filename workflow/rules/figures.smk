@@ -23,7 +23,7 @@ rule segmentation:
         gpu=1,
         runtime=segmentation_minutes,
         # the images of VOC 2012 at 480 and 512 pixels, a model, PyTorch with CUDA
-        mem_mb=12000,
+        mem_mb=lambda wildcards, attempt: 12000 * attempt,
     params:
         config=CONFIG,
         settings=study.config.segmentation.model_dump(mode="json"),

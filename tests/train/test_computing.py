@@ -1,0 +1,66 @@
+"""Memory format and compilation: settings that change speed and rounding alone."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gta.train import train_runs
+from gta.train.lockstep import train_together
+from tests.train.runs import ROUGH, fail, fit, learners_of, numbers, run_of, same
+
+
+def test_channels_last_changes_the_layout_and_rounding(make_study):
+    plain = make_study(study="plain", recipe=ROUGH)
+    study = make_study(study="last", recipe={**ROUGH, "channels_last": True})
+    run = run_of(study, "gta", lam=1.0, mix="transmix")
+    expected, found = fit(plain, run), fit(study, run)
+    weight = found.model.get_parameter("patch_embed.proj.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
+    for row, wanted in zip(found.history, expected.history, strict=True):
+        assert numbers(row) == pytest.approx(numbers(wanted), rel=1e-4)
+
+
+def test_what_is_saved_does_not_show_the_layout(make_study):
+    study = make_study(recipe={"channels_last": True, "iterations": 1})
+    run = run_of(study)
+    train_runs(study, [run], "cpu")
+    saved = load_file(study.path("models", run))
+    assert all(tensor.is_contiguous() for tensor in saved.values())
+
+
+def test_compiled_runs_of_a_pack_keep_their_own_taps(make_study, monkeypatch):
+    """Dynamo's graphs, run as they are: bit for bit the plain model's numbers."""
+    recipe = {**ROUGH, "iterations": 2, "augment": {"shift": 0, "flip": 0}}
+    plain = make_study(recipe=recipe)
+    study = make_study(recipe={**recipe, "compile": True})
+    runs = [run_of(study), run_of(study, "gta", lam=1.0), run_of(study, "bss")]
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    learners, feed = learners_of(study, runs)
+    for learner in train_together(learners, feed, fail):
+        expected = fit(plain, learner.run)
+        assert learner.history == expected.history
+        assert same(learner.model.state_dict(), expected.model.state_dict())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_compiled_runs_differ_in_rounding_alone(make_study, precision):
+    """With torch's own compiler, in micro-batches of two sizes, tested in between."""
+    recipe = {**ROUGH, "iterations": 2, "precision": precision, "micro_batch": 4}
+    plain = make_study(recipe=recipe)
+    study = make_study(recipe={**recipe, "compile": True}, heldout_every=1)
+    runs = [run_of(study, "gta", lam=1.0, mix="transmix"), run_of(study, "bss")]
+    learners, feed = learners_of(study, runs)
+    for learner in train_together(learners, feed, fail):
+        expected = fit(plain, learner.run)
+        assert learner.model.state_dict().keys() == expected.model.state_dict().keys()
+        for row, wanted in zip(learner.history, expected.history, strict=True):
+            close = 1e-4 if precision == "float32" else 2e-2
+            assert row["heldout_acc1"] is not None
+            held = {"heldout_acc1": None}
+            assert numbers(row | held) == pytest.approx(numbers(wanted | held), rel=close)

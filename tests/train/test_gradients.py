@@ -1,0 +1,165 @@
+"""Gradients that are added up over micro-batches against those of the whole batch at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from gta import methods
+from gta.errors import GtaError
+from gta.methods.base import Method
+from gta.mixing import Mix, NoMix, TransMix
+from gta.models.taps import Readings, TapRequest, Taps, read_source
+from gta.train.gradients import Gradients, Objective, values_of
+from gta.train.microbatch import DropPaths, micro_batches
+
+BATCH, CLASSES, SEED = 7 * 2, 5, 3
+PLAIN = torch.amp.GradScaler("cpu", enabled=False)
+MIXES: dict[str, Mix] = {
+    "none": NoMix(),
+    "box": TransMix(switch_prob=1.0),
+    "blend": TransMix(switch_prob=0.0),
+}
+
+
+def vit(seed: int, **how: Any) -> Any:
+    torch.manual_seed(seed)
+    model = VisionTransformer(
+        img_size=16, patch_size=4, embed_dim=12, depth=2, num_heads=3, num_classes=CLASSES, **how
+    )
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.double()
+
+
+class Case:
+    """A target with stochastic depth, its source, and a mixed batch, in float64."""
+
+    def __init__(self, method: Method, mix: Mix = MIXES["none"]) -> None:
+        self.method, self.source = method, vit(2)
+        self.model = vit(1, drop_path_rate=0.5).train()
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(method.trains(name))
+        self.paths = DropPaths(self.model)
+        request = (method.taps or TapRequest()) | (mix.taps or TapRequest())
+        self.taps = Taps(self.model, request)
+        generator = torch.Generator().manual_seed(SEED)
+        images = torch.randn(BATCH, 3, 16, 16, dtype=torch.float64, generator=generator)
+        labels = torch.randint(CLASSES, (BATCH,), generator=generator)
+        self.mixed = mix(images, labels, generator)
+        anchors = {name: value.detach() for name, value in self.source.named_parameters()}
+        self.objective = Objective(self.model, self.look, mix, 0.1, method, 0.7, lambda: anchors)
+        self.autocast: Any = nullcontext()
+
+    def look(self, mixed: Any, part: slice) -> tuple[Tensor, Readings]:
+        self.paths.choose(part)
+        with self.autocast, self.taps:
+            return self.model(mixed.images[part]), self.taps.take()
+
+    def added(self, most: int, scaler: Any = PLAIN) -> tuple[Gradients, dict[str, Tensor]]:
+        """What micro-batches of ``most`` images add up to, and the model's gradients."""
+        self.model.zero_grad()
+        self.paths.draw(BATCH, torch.device("cpu"), SEED)
+        parts = micro_batches(BATCH, most)
+        gradients = Gradients(self.objective, self.mixed, parts, iteration=0)
+        for part in parts:
+            source = None
+            if self.method.source_taps is not None:
+                with self.autocast:
+                    source = read_source(
+                        self.source, self.mixed.images[part], self.method.source_taps
+                    )
+            gradients.add(part, source, scaler)
+        named = self.model.named_parameters()
+        return gradients, {name: p.grad.clone() for name, p in named if p.grad is not None}
+
+
+def every_method() -> Iterator[Method]:
+    for name in methods.METHODS:
+        yield methods.create(name)
+    yield methods.create("gta", reduction="mean", blocks=[1])
+    yield methods.create("msa_guide", reduction="mean", tokens="patches")
+    yield methods.create("bss", k=3)
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("method", every_method(), ids=str)
+def test_micro_batches_add_up_to_the_batch(method, mix):
+    """Every method and mix, with stochastic depth, in parts that divide the batch and do not."""
+    case = Case(method, MIXES[mix])
+    whole, expected = case.added(BATCH)
+    assert expected.keys() == {
+        name for name, _ in case.model.named_parameters() if method.trains(name)
+    }
+    for most in (5, 7, 1):
+        together, found = case.added(most)
+        torch.testing.assert_close(found, expected)
+        assert together.terms.keys() == whole.terms.keys()
+        torch.testing.assert_close(together.terms, whole.terms)
+        assert float(together.accuracy) == pytest.approx(float(whole.accuracy))
+
+
+def test_the_batch_at_once_is_the_plain_loss():
+    """Cross entropy and penalty by the parts' own functions, one backward pass, bit for bit."""
+    method, mix = methods.create("gta"), MIXES["box"]
+    case = Case(method, mix)
+    gradients, found = case.added(BATCH)
+    case.model.zero_grad()
+    case.paths.draw(BATCH, torch.device("cpu"), SEED)
+    logits, target = case.look(case.mixed, slice(0, BATCH))
+    assert method.source_taps is not None
+    source = read_source(case.source, case.mixed.images, method.source_taps)
+    cross_entropy = mix.cross_entropy(logits, case.mixed, target, 0.1)
+    (penalty,) = method.terms(methods.Step(case.model, target, source, {}), 0.7).values()
+    torch.stack([cross_entropy, penalty]).sum().backward()
+    assert torch.equal(gradients.terms["cross_entropy"], cross_entropy)
+    assert torch.equal(gradients.terms["gta"], penalty)
+    for name, parameter in case.model.named_parameters():
+        assert torch.equal(parameter.grad, found[name]), name
+
+
+def test_a_scaled_loss_gives_scaled_gradients():
+    for name in ("bss", "gta", "l2_sp"):
+        case = Case(methods.create(name))
+        _, expected = case.added(BATCH)
+        _, found = case.added(5, torch.amp.GradScaler("cpu", init_scale=1024.0))
+        unscaled = {key: gradient / 1024 for key, gradient in found.items()}
+        torch.testing.assert_close(unscaled, expected)
+
+
+@pytest.mark.parametrize("most", [BATCH, 5])
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_terms_are_of_full_precision_under_autocast(method, most):
+    case = Case(methods.create(method))
+    _, exact = case.added(BATCH)
+    case.model.float()
+    case.source.float()
+    case.mixed = case.mixed.part(slice(None))
+    object.__setattr__(case.mixed, "images", case.mixed.images.float())
+    case.autocast = torch.autocast("cpu", torch.bfloat16)
+    assert case.look(case.mixed, slice(0, 1))[0].dtype == torch.bfloat16
+    gradients, found = case.added(most)
+    for name, term in gradients.terms.items():
+        assert term.dtype in (torch.float32, torch.float64), name
+    gap, norm = (
+        sum(float(value.double().square().sum()) for value in values) ** 0.5
+        for values in ([found[n] - exact[n] for n in exact], exact.values())
+    )
+    assert gap < 0.1 * norm
+
+
+def test_a_method_over_features_must_read_them():
+    case = Case(methods.create("bss"))
+    case.taps = Taps(case.model, TapRequest(cls_logits="all"))
+    with pytest.raises(GtaError, match="must name them in its method's taps"):
+        case.added(5)
+
+
+def test_values_are_fetched_together():
+    assert values_of({"a": torch.tensor(0.5), "b": torch.tensor(2)}) == {"a": 0.5, "b": 2.0}
