@@ -164,7 +164,10 @@ def segmentation_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         blocks.append(grid(study, rows, down, ["selection"], columns))
     cells = pd.concat(blocks, axis=1)
     order = list(dict.fromkeys(cells.columns.get_level_values(0)))
-    page.blocks.append(("", cells[order]))
+    if "paper_jaccard" in table:  # three columns a protocol: each choice of lambda fills a page
+        page.blocks += [(selection, cells[selection]) for selection in order]
+    else:
+        page.blocks.append(("", cells[order]))
     seeds = ", ".join(map(str, study.config.seeds))
     page.remarks.append(f"On the test images; mean ± sample standard deviation over seeds {seeds}.")
     known = table.dropna(subset="mass").drop_duplicates("protocol")[PROTOCOL]
