@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from gta.catalog import Archive
 from gta.data import download
@@ -484,6 +485,9 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(folder, monkeyp
 
 
 def test_a_socks_proxy_says_what_it_needs(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "socks", None)
+    def missing(*arguments, **settings):  # what requests does where PySocks is not installed
+        raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+    monkeypatch.setattr("requests.adapters.SOCKSProxyManager", missing)
     monkeypatch.setenv("all_proxy", "socks5://me:secret@127.0.0.1:1")
     assert "PySocks" in fault(archive("http://archives.invalid/a"), folder)

@@ -13,7 +13,12 @@ from gta.catalog import ARCHITECTURES
 from gta.errors import GtaError
 from gta.models.vit import create, initialise_head
 
-SIDES = {"vit_mini_patch8": 24, "vit_small_patch16_224": 32, "vit_small_patch14_dinov2": 28}
+SIDES = {
+    "vit_mini_patch8": 24,
+    "vit_mini_patch16": 32,
+    "vit_small_patch16_224": 32,
+    "vit_small_patch14_dinov2": 28,
+}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

