@@ -228,7 +228,7 @@ def test_recipe_note_tells_where_settings_differ(tiny_config: dict[str, Any]) ->
     assert "lr 0.5 (Mini far GTA), 0.001 (all others);" in note
     assert "batch size 8;" in note
     assert "transmix" not in note
-    for key in study.config.recipe.model_dump(exclude=COMPUTING | {"transmix"}):
+    for key in study.config.recipe.model_dump(exclude={*COMPUTING, "transmix"}):
         assert key.replace("_", " ") in note
     assert "micro batch" not in note  # which decides no number
 
