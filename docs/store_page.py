@@ -48,10 +48,15 @@ class Shrunk(Store):
 
 
 def trained(study: Study) -> dict[Run, float]:
-    """Test accuracy of the runs whose weights were kept."""
+    """Test accuracy of the first seed's runs whose weights were kept."""
     rows = results.read_collected(study).to_dict("records")
     runs = {Run(**{field: row[field] for field in RUN_FIELDS}): row["acc1"] for row in rows}
-    return {run: acc1 for run, acc1 in runs.items() if study.path("models", run).exists()}
+    first = study.config.seeds[0]
+    return {
+        run: acc1
+        for run, acc1 in runs.items()
+        if run.seed == first and study.path("models", run).exists()
+    }
 
 
 def difference(store: Store, shrunk: Store, view: Evaluator) -> float:
