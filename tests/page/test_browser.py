@@ -108,6 +108,11 @@ class Page:
         )
         return found
 
+    def sorted_column(self, table: str, heading: str, order: str | None) -> list[str]:
+        """``column``, once its heading says that order; tables sort after the event."""
+        self.wait(lambda _: self.heading(table, heading).get_attribute("aria-sort") == order)
+        return self.column(table, heading)
+
     def cell(self, table: str, *names: str) -> WebElement:
         """The first cell that opens, of the row with these names."""
         found: WebElement = self.run(
@@ -168,17 +173,15 @@ def test_sorts_by_mouse_and_by_keyboard(page: Page) -> None:
     before = page.column("table2", "ours")
     numbers = sorted(float(text.split()[-3]) for text in before if "±" in text)
     page.click(page.heading("table2", "ours"))
-    up = page.column("table2", "ours")
-    assert page.heading("table2", "ours").get_attribute("aria-sort") == "ascending"
+    up = page.sorted_column("table2", "ours", "ascending")
     assert [float(text.split()[-3]) for text in up if "±" in text] == numbers
     assert "±" not in up[0]  # the hole
     button = page.heading("table2", "ours").find_element(By.CSS_SELECTOR, "[role=button]")
     page.run("arguments[0].focus()", button)
     page.press(Keys.ENTER)
-    assert page.heading("table2", "ours").get_attribute("aria-sort") == "descending"
-    assert page.column("table2", "ours") == up[::-1]
+    assert page.sorted_column("table2", "ours", "descending") == up[::-1]
     page.press(Keys.ENTER)
-    assert page.column("table2", "ours") == before
+    assert page.sorted_column("table2", "ours", None) == before
 
 
 def test_filters_rows_and_columns(page: Page) -> None:
