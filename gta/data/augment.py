@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from gta.data.device_randaugment import operate
 from gta.data.randaugment import Operation, RandAugment
 from gta.data.seeds import Stream, derive
 from gta.errors import GtaError
@@ -58,10 +60,12 @@ class Augmenter:
         self._randaugment = None
         if self.augment.randaugment is not None:
             red, green, blue = (min(255, round(255 * value)) for value in recipe.mean)
+            self._fill = [float(red), float(green), float(blue)]
             interpolation = getattr(Image.Resampling, self.augment.interpolation.upper())
             self._randaugment = RandAugment(
                 self.augment.randaugment, (red, green, blue), interpolation
             )
+        self._on_device = self._randaugment is not None and self.augment.randaugment_on == "device"
 
     def __call__(self, images: Sequence[Pixels], iteration: int) -> Tensor:
         """Augment a batch.
@@ -73,14 +77,19 @@ class Augmenter:
         Returns:
             (B, 3, image_size, image_size) float32, normalised.
         """
-        batch = self.empty(len(images))
-        for image, view, out in zip(images, self.draw(images, iteration), batch, strict=True):
+        batch, views = self.empty(len(images)), self.draw(images, iteration)
+        for image, view, out in zip(images, views, batch.numpy(), strict=True):
             self.write(image, view, out)
-        return torch.from_numpy(batch)
+        return self.finish(batch, views)
 
-    def empty(self, images: int) -> NDArray[np.float32]:
-        """Where a batch of so many images goes."""
-        return np.empty((images, 3, self.size, self.size), dtype=np.float32)
+    def empty(self, images: int, pinned: bool = False) -> Tensor:
+        """Where a batch of so many images goes, (B, 3, image_size, image_size).
+
+        Bytes where RandAugment comes on the device, else float32; in pinned memory if asked for.
+        """
+        shape = (images, 3, self.size, self.size)
+        kind = torch.uint8 if self._on_device else torch.float32
+        return torch.empty(shape, dtype=kind, pin_memory=pinned)
 
     def draw(self, images: Sequence[Pixels], iteration: int) -> list[View]:
         """All that is random in a batch; what ``write`` does with it is not.
@@ -117,13 +126,13 @@ class Augmenter:
         height, width, _ = image.shape
         return _random_box(height, width, self.augment.scale, self.augment.ratio, generator)
 
-    def write(self, image: Pixels, view: View, out: NDArray[np.float32]) -> None:
+    def write(self, image: Pixels, view: View, out: NDArray[Any]) -> None:
         """Augment one image; threads may work at different ones.
 
         Args:
             image: (height, width, 3) uint8.
             view: what was drawn for it.
-            out: (3, image_size, image_size), where it goes, normalised.
+            out: (3, image_size, image_size), where it goes in a batch of ``empty``.
         """
         if view.box is not None:
             top, left, height, width = view.box
@@ -136,12 +145,34 @@ class Augmenter:
             image = _shifted(image, self.augment.shift, view.corner)
         if view.mirrored:
             image = image[:, ::-1]
+        if self._on_device:
+            out[:] = image.transpose(2, 0, 1)
+            return
         if view.operations:
             picture = Image.fromarray(np.ascontiguousarray(image))
             for operation in view.operations:
                 picture = operation(picture)
             image = np.asarray(picture)
         self._normalise(image, out)
+
+    def finish(self, batch: Tensor, views: Sequence[View]) -> Tensor:
+        """Do what is left to be done where the batch is: nothing, or RandAugment.
+
+        Args:
+            batch: of ``empty``, written, on any device.
+            views: of its images.
+
+        Returns:
+            (B, 3, image_size, image_size) float32, normalised, on that device.
+        """
+        if not self._on_device:
+            return batch
+        images = []
+        for image, view in zip(batch, views, strict=True):
+            for operation in view.operations:
+                image = operate(image, operation, self._fill)
+            images.append(image)
+        return self._normalise.batch(torch.stack(images))
 
 
 class Evaluator:
@@ -203,6 +234,11 @@ class _Normalisation:
         np.divide(out, 255, out=out)
         np.subtract(out, self._mean, out=out)
         np.divide(out, self._std, out=out)
+
+    def batch(self, images: Tensor) -> Tensor:
+        """The same of bytes (B, 3, height, width) on any device, in the same order."""
+        mean, std = (torch.from_numpy(a).to(images.device) for a in (self._mean, self._std))
+        return images.float().div_(255).sub_(mean).div_(std)
 
 
 def _tensor(image: Pixels) -> Tensor:

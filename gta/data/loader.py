@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from gta.data.store import Store
 
 CHUNK = 8  # images that a thread takes at a time
 AHEAD = 2  # batches that a GPU's next steps find made
+_CPU = torch.device("cpu")
 
 
 def hands(device: torch.device) -> tuple[int, int]:
@@ -49,7 +50,7 @@ class Loader:
         batch_size: int,
         threads: int = 1,
         ahead: int = 0,
-        pinned: bool = False,
+        device: torch.device = _CPU,
     ) -> None:
         """Set up; nothing is made before the first batch is asked for.
 
@@ -61,18 +62,19 @@ class Loader:
             threads: that augment.
             ahead: how many of the next batches they begin while a batch is in use. 0 where the
                 step needs the cores itself: then the caller waits for each batch.
-            pinned: whether batches lie in memory that a GPU copies from while it computes.
+            device: where batches are wanted. A GPU copies them while it computes.
         """
         self.waited = 0.0
         self._store, self._positions, self._augmenter = store, positions, augmenter
         self._stream = BatchStream(len(positions), batch_size, augmenter.seed)
-        self._ahead, self._pinned = ahead, pinned
+        self._ahead, self._device = ahead, device
+        self._pinned = device.type == "cuda"
         self._begun: dict[int, Future[_Begun]] = {}
-        threaded = threads > 1 or ahead > 0 or pinned
+        threaded = threads > 1 or ahead > 0 or self._pinned
         self._pool = ThreadPoolExecutor(threads, "augment") if threaded else None
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, side, side) float32, augmented, and labels (B,) int64.
+        """Images (B, 3, side, side) float32, augmented, and labels (B,) int64, on the device.
 
         Raises:
             GtaError: as ``Augmenter.draw``.
@@ -81,11 +83,15 @@ class Loader:
         if self._pool is None:
             positions = self._positions[self._stream.batch(iteration)]
             images = self._augmenter(self._store.images(positions), iteration)
+            images = images.to(self._device)
         else:
-            images, positions = self._await(iteration, self._pool)
+            begun = self._await(iteration, self._pool)
+            positions = begun.positions
+            images = begun.batch.to(self._device, non_blocking=True)
+            images = self._augmenter.finish(images, begun.views)
         labels = torch.from_numpy(self._store.labels[positions]).long()
         self.waited += time.perf_counter() - begin
-        return images, labels
+        return images, labels.to(self._device, non_blocking=True)
 
     def close(self) -> None:
         """Give up what was begun, and end the threads."""
@@ -98,7 +104,7 @@ class Loader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _await(self, iteration: int, pool: ThreadPoolExecutor) -> tuple[Tensor, NDArray[np.int64]]:
+    def _await(self, iteration: int, pool: ThreadPoolExecutor) -> _Begun:
         wanted = range(iteration, iteration + self._ahead + 1)
         for other in self._begun.keys() - set(wanted):  # the caller has gone elsewhere
             self._begun.pop(other).cancel()
@@ -109,7 +115,7 @@ class Loader:
         begun = self._begun.pop(iteration).result()
         for part in begun.parts:
             part.result()
-        return begun.batch, begun.positions
+        return begun
 
     def _begin(
         self, pool: ThreadPoolExecutor, positions: NDArray[np.int64], iteration: int
@@ -117,16 +123,15 @@ class Loader:
         """Draw for a batch, in one thread, and share its pixels out; no thread waits for others."""
         images = self._store.images(positions)
         views = self._augmenter.draw(images, iteration)
-        side = self._augmenter.size
-        batch = torch.empty((len(images), 3, side, side), pin_memory=self._pinned)
+        batch = self._augmenter.empty(len(images), self._pinned)
         pixels = batch.numpy()
         parts = [
             pool.submit(self._write, images[part], views[part], pixels[part])
             for part in (slice(at, at + CHUNK) for at in range(0, len(images), CHUNK))
         ]
-        return _Begun(positions, batch, parts)
+        return _Begun(positions, views, batch, parts)
 
-    def _write(self, images: list[Pixels], views: list[View], batch: NDArray[np.float32]) -> None:
+    def _write(self, images: list[Pixels], views: list[View], batch: NDArray[Any]) -> None:
         for image, view, out in zip(images, views, batch, strict=True):
             self._augmenter.write(image, view, out)
 
@@ -135,6 +140,7 @@ class _Begun(NamedTuple):
     """A batch that threads work at."""
 
     positions: NDArray[np.int64]
+    views: list[View]
     batch: Tensor
     parts: list[Future[None]]
 

@@ -59,6 +59,10 @@ class Augment(Strict):
     randaugment: (
         Annotated[str, Field(pattern=r"^rand(-(m|n|p|mstd|mmax|inc)[0-9]+(\.[0-9]+)?)+$")] | None
     ) = None
+    # at its default no part of a digest: results from before there was a choice stand
+    randaugment_on: Annotated[
+        Literal["host", "device"], Field(exclude_if=lambda value: value == "host")
+    ] = "host"
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
 
 

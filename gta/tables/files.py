@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,13 @@ class Collected:
         metrics: as ``gta.results.read_collected`` gives them.
         selected: as ``gta.tables.select`` gives it.
         intervals: of the schema ``gta.tables.INTERVALS``, empty where none were computed.
+        accuracies: the tables of accuracies made so far: that of agreement needs them all.
     """
 
     metrics: pd.DataFrame
     selected: pd.DataFrame
     intervals: pd.DataFrame
+    accuracies: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def read_all(study: Study) -> Collected:
@@ -108,7 +110,11 @@ def _frame(study: Study, name: str, collected: Collected | None) -> pd.DataFrame
 
 
 def _accuracy(study: Study, name: str, found: Collected) -> pd.DataFrame:
-    return accuracy(study, name, found.selected, read_reference(study, name), found.intervals)
+    if name not in found.accuracies:
+        found.accuracies[name] = accuracy(
+            study, name, found.selected, read_reference(study, name), found.intervals
+        )
+    return found.accuracies[name]
 
 
 def write(study: Study, table: pd.DataFrame, page: Page) -> list[Path]:

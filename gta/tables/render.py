@@ -89,6 +89,7 @@ LATEX = {
     "↓": r"$\downarrow$",
     "|": r"\textbar{}",
 }
+IN_LATEX = re.compile("|".join(map(re.escape, LATEX)))
 COMMAND = re.compile("`([^`]*)`")
 
 
@@ -198,7 +199,7 @@ def _spaced(tabular: str, index: pd.Index[Any]) -> str:
 
 def escape_latex(text: str) -> str:
     """Text as LaTeX prints it."""
-    return re.sub("|".join(map(re.escape, LATEX)), lambda match: LATEX[match[0]], text)
+    return IN_LATEX.sub(lambda match: LATEX[match[0]], text)
 
 
 def code_in_html(text: str) -> str:

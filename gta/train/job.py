@@ -30,7 +30,7 @@ from gta.train.signals import Signals, Stopped, say
 
 # Weights and moments of the runs that train together. A bound that no machine's free memory
 # decides tells beforehand what a job needs: this, and what one run alone would need.
-MOST_BYTES = 4 * 2**30
+MOST_BYTES = 6 * 2**30
 MOST_RUNS = 64  # beyond, what is shared is a small part of the work
 
 

@@ -70,16 +70,8 @@ class Feed:
         self.evaluator = Evaluator(recipe)
         self.heldout_every = study.config.heldout_every if self.subset.heldout.size else 0
         augmenter, (threads, ahead) = Augmenter(recipe, run.seed), hands(device)
-        train, pinned = self.subset.train, device.type == "cuda"
-        self.loader = Loader(store, train, augmenter, recipe.batch_size, threads, ahead, pinned)
-
-    def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, side, side), augmented, and labels (B,)."""
-        images, labels = self.loader.batch(iteration)
-        return (
-            images.to(self.device, non_blocking=True),
-            labels.to(self.device, non_blocking=True),
-        )
+        train = self.subset.train
+        self.loader = Loader(store, train, augmenter, recipe.batch_size, threads, ahead, device)
 
     def mixing(self, iteration: int) -> torch.Generator:
         """The source of randomness for mixing this iteration's batch."""
@@ -151,7 +143,7 @@ def _iterate(due: Sequence[Learner], feed: Feed, iteration: int) -> dict[Learner
                     dropped[learner] = _exhausted(learner, iteration)
 
     with dropping(due):
-        images, labels = feed.batch(iteration)
+        images, labels = feed.loader.batch(iteration)
         for mix, alike in _grouped(due, lambda learner: learner.mix).items():
             with dropping(alike):
                 mixed = mix(images, labels, feed.mixing(iteration))

@@ -230,6 +230,36 @@ def test_randaugment_fills_with_the_mean_and_interpolates_as_said(monkeypatch):
     ]
 
 
+def on(where: str, policy: str, count: int = 24) -> Tensor:
+    """Views of photograph-like images, RandAugment done on the host or where the batch is."""
+    settings = recipe({"flip": 0.5, "randaugment": policy, "randaugment_on": where})
+    return Augmenter(settings, seed=4)(squares(count), iteration=2)
+
+
+def test_without_operations_a_devices_batch_is_the_hosts_bit_for_bit():
+    never = "rand-m9-p0"
+    assert torch.equal(on("device", never), on("host", never))
+
+
+def test_a_device_does_the_operations_that_the_host_would():
+    host, device = (pixels(on(where, DEIT)).astype(int) for where in ("host", "device"))
+    plain = pixels(on("host", "rand-m9-p0")).astype(int)
+    changed = np.abs(host - plain).mean(axis=(1, 2, 3))
+    apart = np.abs(host - device).mean(axis=(1, 2, 3))
+    assert (changed > 5).sum() > 8
+    assert np.median(apart) < 1
+    assert (apart < 0.25 * changed + 1).all()
+
+
+def test_batches_to_be_finished_on_a_device_are_bytes():
+    assert Augmenter(recipe({"randaugment": DEIT}), 0).empty(2).dtype == torch.float32
+    there = {"randaugment_on": "device"}
+    assert Augmenter(recipe(there), 0).empty(2).dtype == torch.float32  # nothing is left to do
+    empty = Augmenter(recipe(there | {"randaugment": DEIT}), 0).empty(2)
+    assert empty.dtype == torch.uint8
+    assert empty.shape == (2, 3, SIDE, SIDE)
+
+
 SIDES = st.integers(1, 300)
 
 

@@ -138,12 +138,32 @@ def test_the_wait_is_counted_and_threads_end(store: Store) -> None:
     assert threading.active_count() == before
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="memory is pinned for a GPU")
-def test_pinned_batches_are_the_same(store: Store) -> None:
-    with Loader(store, np.arange(1, 24), augmenter(), BATCH, pinned=True) as made:
-        images, _ = made.batch(2)
-        assert images.is_pinned()
-        assert torch.equal(images, plainly(store, 2)[0])
+@pytest.mark.parametrize("how", [{}, {"threads": 3, "ahead": 2}])
+def test_what_the_device_augments_is_the_same_whoever_made_the_rest(
+    store: Store, how: dict[str, Any]
+) -> None:
+    there = augmenter(VIEWS | {"randaugment_on": "device"})
+    with Loader(store, np.arange(1, 24), there, BATCH, **how) as made:
+        for iteration in (0, 5, 1):
+            positions = np.arange(1, 24)[BatchStream(23, BATCH, seed=3).batch(iteration)]
+            images, _ = made.batch(iteration)
+            assert torch.equal(images, there(store.images(positions), iteration))
+            assert not torch.equal(images, plainly(store, iteration)[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_a_gpus_batches_are_the_same(store: Store, where: str) -> None:
+    views = augmenter(VIEWS | {"randaugment_on": where})
+    gpu = torch.device("cuda")
+    with Loader(store, np.arange(1, 24), views, BATCH, device=gpu) as made:
+        images, labels = made.batch(2)
+        assert images.device.type == labels.device.type == "cuda"
+        positions = np.arange(1, 24)[BatchStream(23, BATCH, seed=3).batch(2)]
+        expected = views(store.images(positions), 2)
+        # a GPU interpolates in another order, which may round a level the other way
+        limit = 0.0 if where == "host" else 2 / 255 / min(recipe().std)
+        torch.testing.assert_close(images.cpu(), expected, rtol=0, atol=limit)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -51,6 +51,8 @@ def changed(study: Study, changes: dict[str, Any]) -> set[Run]:
         {"recipe": {"micro_batch": "auto"}},
         {"recipe": {"channels_last": True, "compile": True}},
         {"overrides": [{"method": ["gta"], "recipe": {"micro_batch": 1}}]},
+        # what was done before there was a choice
+        {"recipe": {"augment": {"randaugment_on": "host"}}},
     ],
 )
 def test_what_only_places_or_shows_results_changes_no_digest(
@@ -73,6 +75,7 @@ def test_captions_and_layout_change_no_digest(tiny_study: Study, workdir: Path) 
         {"recipe": {"iterations": 5}},
         {"recipe": {"batch_size": 16}},
         {"recipe": {"augment": {"flip": 0.25}}},
+        {"recipe": {"augment": {"randaugment_on": "device"}}},
         {"recipe": {"evaluation": {"resize": 64}}},
         {"recipe": {"precision": "bfloat16"}},
         {"split": {"seed": 0}},

@@ -10,6 +10,9 @@ from math import ceil
 IMAGES_PER_SECOND = 150
 # Reading, loading, testing and writing around the loop.
 MINUTES_A_JOB = 30
+# Partitions seldom allow more. A job that this is too short for saves its checkpoint when it is
+# warned, and its next attempt goes on from there.
+MOST_MINUTES = 24 * 60
 # PyTorch with CUDA, two Snakemake processes.
 MEMORY_MB_A_JOB = 6000
 # Batches of float32 images in the host's memory at a time.
@@ -26,7 +29,7 @@ def training_minutes(wildcards, attempt):
         / IMAGES_PER_SECOND
         for recipe in recipes
     )
-    return ceil(MINUTES_A_JOB + seconds / 60) * attempt
+    return min(MOST_MINUTES, ceil(MINUTES_A_JOB + seconds / 60) * attempt)
 
 
 def training_memory(wildcards, attempt):
