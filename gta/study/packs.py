@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -60,32 +60,57 @@ def groups_of(packs: Iterable[Pack], packed: Sequence[str]) -> list[PackGroup]:
 
     A Snakemake rule constrains each wildcard by itself, so a rule matches the product of
     its wildcards' values; where that product would reach into another group, the group is
-    divided by its first field that has several values.
+    divided by the field that leaves the fewest such parts, and the fewest at all.
     """
     shapes: dict[tuple[str, ...], list[Pack]] = defaultdict(list)
     for pack in packs:
         shapes[tuple(_pattern(run, packed) for run in pack.runs)].append(pack)
+    everything = {pack.key for group in shapes.values() for pack in group}
     queue = list(shapes.items())
     groups: list[PackGroup] = []
     while queue:
         outputs, members = queue.pop(0)
-        kept = [field for field, _ in members[0].key]
-        values = {
-            field: tuple(dict.fromkeys(pack.key[position][1] for pack in members))
-            for position, field in enumerate(kept)
-        }
-        own = {pack.key for pack in members}
-        others = {pack.key for group in shapes.values() for pack in group} - own
-        reach = (tuple(zip(kept, point, strict=True)) for point in product(*values.values()))
-        if len(shapes) > 1 and others and any(key in others for key in reach):
-            position = next(i for i, field in enumerate(kept) if len(values[field]) > 1)
-            parts: dict[str, list[Pack]] = defaultdict(list)
-            for pack in members:
-                parts[pack.key[position][1]].append(pack)
-            queue = [(outputs, part) for part in parts.values()] + queue
+        if _reaches_others(members, everything):
+            parts = (_divided(members, field) for field in range(len(members[0].key)))
+            fewest = min(
+                (found for found in parts if len(found) > 1),
+                key=lambda found: (
+                    sum(_reaches_others(part, everything) for part in found),
+                    len(found),
+                ),
+            )
+            queue = [(outputs, part) for part in fewest] + queue
         else:
-            groups.append(PackGroup(values, outputs))
+            groups.append(PackGroup(_values(members), outputs))
     return groups
+
+
+def _values(members: Sequence[Pack]) -> dict[str, tuple[str, ...]]:
+    """The values of each unpacked field, in the order of their appearance."""
+    return {
+        field: tuple(dict.fromkeys(pack.key[position][1] for pack in members))
+        for position, (field, _) in enumerate(members[0].key)
+    }
+
+
+def _reaches_others(
+    members: Sequence[Pack], everything: Collection[tuple[tuple[str, str], ...]]
+) -> bool:
+    """Whether the product of the members' values holds a pack that is none of them."""
+    own = {pack.key for pack in members}
+    if len(own) == len(everything):
+        return False
+    values = _values(members)
+    reach = (tuple(zip(values, point, strict=True)) for point in product(*values.values()))
+    return any(key in everything and key not in own for key in reach)
+
+
+def _divided(members: Sequence[Pack], position: int) -> list[list[Pack]]:
+    """The members by their values of one unpacked field."""
+    parts: dict[str, list[Pack]] = defaultdict(list)
+    for pack in members:
+        parts[pack.key[position][1]].append(pack)
+    return list(parts.values())
 
 
 def _pattern(run: Run, packed: Sequence[str]) -> str:

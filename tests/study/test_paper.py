@@ -10,6 +10,7 @@ import pytest
 
 from gta.study import Run, Study
 from gta.study.load import read_yaml
+from gta.train.lockstep import sharing
 
 
 @pytest.fixture
@@ -110,9 +111,15 @@ def test_every_accuracy_of_the_paper_has_its_runs(paper: Study, root: Path) -> N
         assert printed == ours, table
 
 
-def test_one_job_a_run(paper: Study) -> None:
-    assert len(paper.packs) == 1470
-    assert len(paper.pack_groups) == 1
+def test_methods_and_lambdas_share_jobs_that_see_the_same_batches(paper: Study) -> None:
+    # table 2's and table 3's methods; both but the guides; fine-tuning and GTA
+    assert Counter(len(pack.runs) for pack in paper.packs) == {21: 30, 13: 30, 5: 90}
+    for pack in paper.packs:
+        assert len({sharing(paper, run) for run in pack.runs}) == 1
+    assert len(paper.pack_groups) == 4  # as many rules as Snakemake needs
+    alone = Study({**paper.content, "pack": []})
+    assert len(alone.packs) == 1470
+    assert len(alone.pack_groups) == 1
 
 
 def test_weights_are_kept_for_table4_and_the_attention_figures(paper: Study) -> None:
