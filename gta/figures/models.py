@@ -19,6 +19,7 @@ from gta.figures.images import positions_of
 from gta.figures.panels import Row, Shown
 from gta.models.sources import load_source
 from gta.models.taps import TapRequest, read_source
+from gta.models.trained import trained_weights
 from gta.segmentation import grid_of, kept_patches, overlap, square, view_of
 from gta.study import Recipe, Run, Study
 from gta.tables import select
@@ -30,7 +31,7 @@ class Model:
 
     Attributes:
         title: method and rate.
-        weights: its file; None where its lambda could not be chosen.
+        weights: its file; None where there is none, or its lambda could not be chosen.
         recipe: of its run.
         label: lambda, where there was a choice.
     """
@@ -63,7 +64,7 @@ def models_of(study: Study, name: str, metrics: pd.DataFrame, dataset: str) -> l
             continue
         own = Run(dataset, run.rate, run.source, run.method, run.mix, lam, study.config.seeds[0])
         label = f"λ {lam:g}" if len(study.grid(run.method)) > 1 else ""
-        models.append(Model(title, study.path("models", own), study.recipe(own), label))
+        models.append(Model(title, trained_weights(study, own), study.recipe(own), label))
     return models
 
 
@@ -133,7 +134,7 @@ def _datasets(study: Study, name: str) -> list[str]:
 
 def _maps(model: Model, store: Store, positions: NDArray[np.int64]) -> list[Shown]:
     """The map that a model shows on each image."""
-    if model.weights is None or not model.weights.exists():
+    if model.weights is None:
         return [Shown(None)] * len(positions)
     size = model.recipe.image_size
     vit = load_source(model.weights, model.recipe.architecture, size)
@@ -162,7 +163,7 @@ def _masks(
     pictures: list[Picture],
 ) -> list[Shown]:
     """The mask of the head that agrees best with all objects of an image together."""
-    if model.weights is None or not model.weights.exists():
+    if model.weights is None:
         return [Shown(None)] * len(positions)
     recipe = model.recipe
     vit = load_source(model.weights, recipe.architecture, size or recipe.image_size)

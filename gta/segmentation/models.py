@@ -19,6 +19,7 @@ from gta.catalog import Protocol
 from gta.errors import GtaError
 from gta.models.sources import load_source
 from gta.models.taps import TapRequest, read_source
+from gta.models.trained import trained_weights
 from gta.results import IDENTITY, file_digest, read_collected, whole
 from gta.segmentation.agreement import (
     Grid,
@@ -214,8 +215,7 @@ def _jobs(study: Study) -> Iterator[_Job]:
             folder = study.folder / "segmentation" / f"source={run.source}"
             kept = folder / f"evaluated_on={images}" / "part.parquet"
             yield _Job(run, False, study.weights(run.source), images, kept)
-        weights = study.path("models", run)
-        if run in wanted and weights.exists():
+        if run in wanted and (weights := trained_weights(study, run)) is not None:
             yield _Job(run, True, weights, images, study.path("segmentation", run))
 
 

@@ -18,6 +18,7 @@ from gta import results
 from gta.data.splits import Subset
 from gta.errors import GtaError
 from gta.evaluate import Evaluated
+from gta.models.sources import weights_digest
 from gta.study import Run, Study
 from gta.train.device import device_name, peak_memory
 from gta.train.gradients import REMEDY
@@ -82,10 +83,15 @@ def record(
 
 
 def save_weights(path: Path, model: VisionTransformer, run: Run, digest: str) -> None:
-    """Write a trained model as safetensors, its run and recipe digest in the metadata."""
+    """Write a trained model as safetensors; run and digests of recipe and weights are metadata."""
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    metadata = {
+        "run": run.name,
+        "recipe_digest": digest,
+        "weights_digest": weights_digest(weights),
+    }
     with results.whole(path) as hidden:
-        save_file(weights, hidden, metadata={"run": run.name, "recipe_digest": digest})
+        save_file(weights, hidden, metadata=metadata)
 
 
 @cache

@@ -104,6 +104,23 @@ def _without_weights(study: Study) -> str:
     return gta("collect")
 
 
+def _trained(harm: harms.Harm) -> Callable[[Study], str]:
+    def line(study: Study) -> str:
+        from gta.models.trained import trained_weights
+        from gta.models.vit import create
+        from gta.train.record import save_weights
+
+        run = first(study)
+        path = study.path("models", run)
+        model = create("vit_mini_patch8", 48, num_classes=4)
+        save_weights(path, model, run, study.digest(run))
+        assert trained_weights(study, run) == path
+        harm(study, path)
+        return _error_of(lambda: trained_weights(study, run))
+
+    return line
+
+
 def _damaged_whole(study: Study) -> str:
     harms.truncated(study, study.folder / "metrics.parquet")
     return gta("table")
@@ -211,6 +228,10 @@ FAULTS = [
         "trained weights gone that the study keeps", AGAIN, _without_weights,
         r"model\.safetensors: missing; set aside", left_out=True,
     ),
+    Fault("trained weights: truncated", AGAIN, _trained(harms.truncated),
+          r"model\.safetensors: cannot be read as safetensors: .*; set aside as ", left_out=True),
+    Fault("trained weights: a bit flipped", AGAIN, _trained(harms.a_bit_flipped),
+          r"weights are not those .*; set aside as model\.damaged\.safetensors", left_out=True),
     Fault(
         "collected metrics: truncated", "one line; no table of it", _damaged_whole,
         r"^error: .*metrics\.parquet: damaged: .*; delete it and run `snakemake`$",
