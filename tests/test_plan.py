@@ -151,10 +151,25 @@ def test_work_of_what_is_left_and_done_adds_up(tiny_study: Study) -> None:
 
 
 def test_work_of_the_paper(paper: Study) -> None:
-    work = Estimator(paper).of(paper.runs)
-    assert work.trained == work.augmented == 1470 * 3000 * 768
+    images = 3000 * 768
+    apart = Study({**paper.content, "pack": []})
+    work = Estimator(apart).of(apart.runs)
+    assert work.trained == work.augmented == 1470 * images
     guided = sum(run.method in ("gta", "block_guide", "msa_guide") for run in paper.runs)
-    assert work.source == guided * 3000 * 768
+    assert work.source == guided * images
+    # each of its 150 jobs has one batch, one source, and guided runs among others
+    packed = Estimator(paper).of(paper.runs)
+    assert packed.trained == work.trained
+    assert packed.augmented == packed.source == 150 * images
+
+
+def test_the_work_of_the_jobs_is_that_of_their_runs(paper: Study) -> None:
+    estimator = Estimator(paper)
+    some = [run for run in paper.runs if run.dataset == "cub" and run.seed == 1]
+    jobs = estimator.jobs(some)
+    assert len(jobs) == 10
+    assert sum(jobs, Work()) == estimator.of(some)
+    assert estimator.jobs([]) == []
 
 
 # Hours
@@ -164,6 +179,14 @@ def test_hours_add_up_one_thing_after_the_other() -> None:
     work = Work(augmented=7200, training_flops=3600, source_flops=7200, testing_flops=1800)
     speed = Speed("a", "float32", "", training=1, source=4, testing=1, augmentation=2)
     assert speed.hours(work) == 1 + 0.5 + 0.5 + 1
+
+
+@pytest.mark.parametrize(("devices", "hours"), [(1, 19), (2, 10), (3, 8), (5, 8)])
+def test_devices_take_the_longest_jobs_first(devices: int, hours: float) -> None:
+    speed = Speed("a", "float32", "", training=1, source=1, testing=1)
+    jobs = [Work(training_flops=3600 * each) for each in (3, 1, 8, 5, 2)]
+    assert speed.wall(jobs, devices) == hours
+    assert speed.wall([], devices) == 0
 
 
 def test_data_sheets_times_a_share() -> None:
@@ -355,6 +378,9 @@ def test_command_prints_json(config: str) -> None:
     assert half["all"] == pytest.approx(flops / (0.5 * 65e12) / 3600)
     assert {row["kind"] for row in found["disk"]} >= {"metrics", "predictions", "models"}
     assert found["measured"] is None
+    assert found["devices"] == 1
+    several = gta("plan", "--config", config, "--on", "t4", "--devices", "4")
+    assert "Time on 4 devices for what is left" in several
 
 
 def test_an_unknown_device_is_one_line(config: str, capsys: pytest.CaptureFixture[str]) -> None:

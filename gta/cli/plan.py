@@ -21,6 +21,8 @@ from gta.study import Run, Study
 if TYPE_CHECKING:
     from gta.plan import Calibration, Estimator, Space, Speed, Work
 
+    Hours = dict[Speed, dict[str, float]]
+
 PRECISIONS = ("float32", "bfloat16", "float16")
 SMALL = 10**9  # operations for an image, below which a model does not fill a GPU
 
@@ -54,6 +56,12 @@ def plan(
     utilisation: Annotated[
         float, typer.Option(min=0.01, max=1, help="Share of its peak that a GPU is taken to reach.")
     ] = UTILISATION,
+    count: Annotated[
+        int,
+        typer.Option(
+            "--devices", min=1, metavar="N", help="How many devices there are; each takes a job."
+        ),
+    ] = 1,
     measure: Annotated[
         bool,
         typer.Option("--measure", help="Measure this machine too, by a few steps of the recipe."),
@@ -63,14 +71,14 @@ def plan(
 ) -> None:
     """Tell what a study will cost before it is run: images, hours, disk; and what is done.
 
-    Hours of one device that does nothing else: for GPUs by name an **estimate**, the data sheet's
-    peak times a share that is assumed; for this machine what a short run shows (`--measure`, a
-    minute or so) and what the runs that are done took. Decoding archives, table 4's masks,
-    tables and figures come on top.
+    Hours of devices that do nothing else, each with one job at a time, the longest first: for GPUs
+    by name an **estimate**, the data sheet's peak times a share that is assumed; for this machine
+    what a short run shows (`--measure`, a minute or so) and what the runs that are done took.
+    Decoding archives, table 4's masks, tables and figures come on top.
 
         gta plan --config config/paper.yaml
 
-        gta plan --config config/paper.yaml --on a100 --utilisation 0.4
+        gta plan --config config/paper.yaml --on a100 --utilisation 0.4 --devices 8
 
         gta plan --measure --device cpu
     """
@@ -81,7 +89,9 @@ def plan(
     found = {run: results.state(study, run, origin(run)) for run in study.runs}
     done = [run for run, where in found.items() if where.state == "done"]
     estimator = plans.Estimator(study)
-    work = {"all": estimator.of(study.runs), "left": estimator.of(set(study.runs) - set(done))}
+    left = set(study.runs).difference(done)
+    jobs = {"all": estimator.jobs(study.runs), "left": estimator.jobs(left)}
+    work = {which: sum(some, plans.Work()) for which, some in jobs.items()}
     # too small a model waits for the GPU's launches, which no peak tells: only if asked for
     small = min(estimator.each(run)[0].forward for run in study.runs) < SMALL
     names = on or ([] if small else [*ACCELERATORS])
@@ -90,12 +100,16 @@ def plan(
     if calibration is not None:
         speeds.append(calibration.speed)
     spaces = plans.disk(estimator)
+    hours = {
+        speed: {which: speed.wall(some, count) for which, some in jobs.items()} for speed in speeds
+    }
     if as_json:
-        print(json.dumps(_as_object(study, found, work, speeds, spaces, calibration), indent=1))
+        content = _as_object(study, found, work, hours, spaces, calibration)
+        print(json.dumps({**content, "devices": count}, indent=1))
         return
     _show_runs(study, found)
     _show_work(work)
-    _show_hours(study, work, speeds)
+    _show_hours(study, hours, count)
     if names:
         print(ESTIMATES)
     if calibration is not None:
@@ -123,7 +137,7 @@ def _as_object(
     study: Study,
     found: dict[Run, results.State],
     work: dict[str, Work],
-    speeds: list[Speed],
+    hours: Hours,
     spaces: list[Space],
     calibration: Calibration | None,
 ) -> dict[str, Any]:
@@ -137,9 +151,9 @@ def _as_object(
                 "device": speed.name,
                 "precision": speed.precision,
                 "basis": speed.basis,
-                **{which: speed.hours(some) for which, some in work.items()},
+                **needed,
             }
-            for speed in speeds
+            for speed, needed in hours.items()
         ],
         "disk": [dataclasses.asdict(space) for space in spaces],
         "measured": None if calibration is None else dataclasses.asdict(calibration),
@@ -169,19 +183,20 @@ def _show_work(work: dict[str, Work]) -> None:
     console.print(table)
 
 
-def _show_hours(study: Study, work: dict[str, Work], speeds: list[Speed]) -> None:
-    if not speeds:
+def _show_hours(study: Study, hours: Hours, count: int) -> None:
+    if not hours:
         print(NOTHING)
         return
     used = {study.recipe(run).precision for run in study.runs}
     headings = [f"{precision}{' *' * (precision in used)}" for precision in PRECISIONS]
-    title = "Time on one device for what is left (* the recipe's precision)"
+    on = "one device" if count == 1 else f"{count:,} devices"
+    title = f"Time on {on} for what is left (* the recipe's precision)"
     table = table_of(title, ["device", "basis"], headings)
-    rows: dict[tuple[str, str], dict[str, Speed]] = defaultdict(dict)
-    for speed in speeds:
-        rows[speed.name, speed.basis][speed.precision] = speed
+    rows: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(dict)
+    for speed, needed in hours.items():
+        rows[speed.name, speed.basis][speed.precision] = needed
     for names, row in rows.items():
-        table.add_row(*names, *(_time(row.get(precision), work) for precision in PRECISIONS))
+        table.add_row(*names, *(_time(row.get(precision)) for precision in PRECISIONS))
     console.print(table)
 
 
@@ -194,10 +209,10 @@ def _tell_measured(found: Calibration) -> str:
     )
 
 
-def _time(speed: Speed | None, work: dict[str, Work]) -> str:
-    if speed is None:
+def _time(needed: dict[str, float] | None) -> str:
+    if needed is None:
         return "-"
-    whole, left = (_duration(speed.hours(work[which])) for which in ("all", "left"))
+    whole, left = (_duration(needed[which]) for which in ("all", "left"))
     return left if left == whole else f"{left} of {whole}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from heapq import heapreplace
 from math import inf
 
 from gta.catalog import ACCELERATORS, UTILISATION
@@ -43,6 +44,13 @@ class Speed:
             + work.augmented / self.augmentation
         )
         return seconds / 3600
+
+    def wall(self, jobs: Iterable[Work], devices: int = 1) -> float:
+        """Hours until the last job is done, where devices like this one take the longest first."""
+        ends = [0.0] * devices
+        for hours in sorted(map(self.hours, jobs), reverse=True):
+            heapreplace(ends, ends[0] + hours)
+        return max(ends)
 
 
 def of_datasheets(names: Iterable[str], utilisation: float = UTILISATION) -> list[Speed]:

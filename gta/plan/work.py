@@ -117,15 +117,24 @@ class Estimator:
         Raises:
             GtaError: as ``each``.
         """
-        wanted, total = frozenset(runs), Work()
+        return sum(self.jobs(runs), Work())
+
+    def jobs(self, runs: Iterable[Run]) -> list[Work]:
+        """The work of each job that trains some of the runs; it adds up to that of all.
+
+        Raises:
+            GtaError: as ``each``.
+        """
+        wanted = frozenset(runs)
+        found = []
         for pack in self.study.packs:
             together: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
             for run in pack.runs:
                 if run in wanted:
                     together[self._batches(run)].append(run)
-            for alike in together.values():
-                total += self._shared(alike)
-        return total
+            if together:
+                found.append(sum(map(self._shared, together.values()), Work()))
+        return found
 
     def _shared(self, runs: list[Run]) -> Work:
         """The work of runs that see the same batches."""
