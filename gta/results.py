@@ -166,10 +166,10 @@ def read_part(study: Study, kind: Kind, run: Run) -> pa.Table:
     return table
 
 
-def _read_whole(path: Path, remedy: str) -> pa.Table:
+def _read_whole(path: Path, remedy: str, columns: list[str] | None = None) -> pa.Table:
     try:
         # ParquetFile, not read_table: that one would add the path's `key=value` parts
-        return pq.ParquetFile(path, page_checksum_verification=True).read()
+        return pq.ParquetFile(path, page_checksum_verification=True).read(columns)
     except FileNotFoundError:
         raise GtaError(f"{path}: missing") from None
     except PermissionError as error:
@@ -393,8 +393,13 @@ def write_collected(study: Study, table: pa.Table) -> None:
         pq.write_table(table, hidden, write_page_checksum=True)
 
 
-def read_collected(study: Study) -> pd.DataFrame:
+def read_collected(study: Study, *columns: str) -> pd.DataFrame:
     """Read ``metrics.parquet`` as a frame, identity as columns.
+
+    Args:
+        study: the study.
+        columns: of the metrics; default all. A few numbers of each run take a fraction of the
+            memory.
 
     Raises:
         GtaError: if it is missing or damaged.
@@ -402,4 +407,5 @@ def read_collected(study: Study) -> pd.DataFrame:
     path = study.folder / "metrics.parquet"
     if not path.exists():
         raise GtaError(f"{path}: missing; run `snakemake` or `gta collect` first")
-    return _read_whole(path, "delete it and run `snakemake`").to_pandas()
+    wanted = [*IDENTITY.names, *columns] if columns else None
+    return _read_whole(path, "delete it and run `snakemake`", wanted).to_pandas()

@@ -285,6 +285,9 @@ def test_collect_gathers_what_is_done_and_names_the_holes(tiny_study: Study) -> 
         dataclasses.astuple(run) for run in done
     ]
     assert leftovers(tiny_study.folder).count("metrics.parquet") == 1
+    some = results.read_collected(tiny_study, "acc1")
+    assert list(some.columns) == [*RUN_FIELDS, "acc1"]
+    assert some.equals(frame[some.columns])
 
 
 def test_collected_file_says_whose_it_is(tiny_study: Study) -> None:

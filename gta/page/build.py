@@ -26,7 +26,7 @@ from gta.page.details import cells_of, details
 from gta.page.sections import FIELDS, Section, choices, section, unmade
 from gta.results import State
 from gta.study import Run, Study
-from gta.tables import Collected, make, read_all
+from gta.tables import make, read_all
 from gta.tables.beside import DEVIATIONS
 from gta.tables.files import states_of_missing
 from gta.tables.holes import command
@@ -35,6 +35,7 @@ from gta.tables.render import code_in_html
 
 LARGEST = 1_000_000  # bytes of a figure that is embedded as it is
 WIDEST = 1200  # pixels of one that is not
+FACTS = ("device", "precision", "versions", "git_commit", "finished_at")  # of the metrics
 
 
 def write(study: Study) -> Path:
@@ -81,7 +82,7 @@ def build(study: Study) -> str:
         holes=_holes(states),
         status=command(study, "status"),
         snakemake=_snakemake(study),
-        facts=_facts(study, collected),
+        facts=_facts(study),
         agreed=agreed,
         fields=FIELDS,
         choices=narrowed,
@@ -136,9 +137,9 @@ def _snakemake(study: Study) -> str:
     return " ".join(["snakemake --configfile", *map(str, study.files)])
 
 
-def _facts(study: Study, collected: Collected) -> dict[str, str]:
+def _facts(study: Study) -> dict[str, str]:
     """What the study is made of, and with which programs and when."""
-    config, metrics = study.config, collected.metrics
+    config, metrics = study.config, results.read_collected(study, *FACTS)
     sources = ", ".join(
         f"{title_of(study, 'source', name)} ({role.replace('_', ' ')})"
         for role, name in config.sources.items()

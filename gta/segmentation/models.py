@@ -221,10 +221,13 @@ def _jobs(study: Study) -> Iterator[_Job]:
 
 def _chosen(study: Study, runs: Sequence[Run]) -> Iterator[Run]:
     """The runs at a lambda that one of the two selections chose."""
-    from gta.tables import select  # pandas: training, which imports this package, needs none
+    from gta.tables import (  # pandas: training, which imports this package, needs none
+        ACCURACIES,
+        select,
+    )
 
     fields = ["dataset", "source", "method", "mix", "rate", "lam"]
-    table = select(study, read_collected(study))[fields]
+    table = select(study, read_collected(study, *ACCURACIES))[fields]
     chosen = set(table.itertuples(index=False, name=None))
     for run in runs:
         if tuple(getattr(run, field) for field in fields) in chosen:

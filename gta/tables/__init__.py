@@ -10,9 +10,10 @@ from gta.tables.layout import Page, accuracy_page, statistics_page
 from gta.tables.optimism import optimism, optimism_page
 from gta.tables.render import to_html, to_latex, to_markdown
 from gta.tables.segmentation import segmentation, segmentation_page
-from gta.tables.selection import gather, over_lambda, select
+from gta.tables.selection import ACCURACIES, gather, over_lambda, select
 
 __all__ = [
+    "ACCURACIES",
     "INTERVALS",
     "Collected",
     "Page",

@@ -26,7 +26,7 @@ from gta.tables.layout import Page, accuracy_page, statistics_page
 from gta.tables.optimism import optimism, optimism_page
 from gta.tables.render import to_html, to_latex, to_markdown
 from gta.tables.segmentation import segmentation, segmentation_page
-from gta.tables.selection import IDENTITY, identity_of, select
+from gta.tables.selection import ACCURACIES, IDENTITY, identity_of, select
 
 PAGES = {
     "accuracy": accuracy_page,
@@ -43,7 +43,7 @@ class Collected:
     """What all tables of a study are made of, read and chosen once.
 
     Attributes:
-        metrics: as ``gta.results.read_collected`` gives them.
+        metrics: identity and accuracies of each run that is done.
         selected: as ``gta.tables.select`` gives it.
         intervals: of the schema ``gta.tables.INTERVALS``, empty where none were computed.
         accuracies: the tables of accuracies made so far: that of agreement needs them all.
@@ -61,7 +61,7 @@ def read_all(study: Study) -> Collected:
     Raises:
         GtaError: if metrics are missing or damaged, or intervals damaged.
     """
-    metrics = results.read_collected(study)
+    metrics = results.read_collected(study, *ACCURACIES)
     selected = select(study, metrics, states_of_missing(study, metrics))
     intervals = read_intervals(study)
     kept = INTERVALS.empty_table() if intervals is None else intervals

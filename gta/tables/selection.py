@@ -23,6 +23,7 @@ CELL = ["dataset", "source", "method", "mix", "rate"]  # lam is chosen within, s
 IDENTITY = list(RUN_FIELDS)
 cell_of = attrgetter(*CELL)
 identity_of = attrgetter(*IDENTITY)
+ACCURACIES = ("acc1", "heldout_acc1")  # all of the metrics that tables of them need
 NO_HELDOUT = "no rate leaves held-out images to choose λ on"
 
 # Means over seeds that differ by less (percent) are a tie: rounding, not images. One image in
@@ -45,7 +46,7 @@ def gather(runs: Iterable[Run], metrics: pd.DataFrame) -> pd.DataFrame:
         GtaError: if a run stands twice in ``metrics``.
     """
     expected = pd.DataFrame(map(identity_of, runs), columns=IDENTITY)
-    values = metrics[[*IDENTITY, "acc1", "heldout_acc1"]]
+    values = metrics[[*IDENTITY, *ACCURACIES]]
     twice = values[values.duplicated(IDENTITY)]
     if len(twice):
         run = Run(*next(twice[IDENTITY].itertuples(index=False)))
