@@ -69,6 +69,20 @@ def test_a_long_path_of_odd_letters(make: Make, tmp_path: Path) -> None:
     assert "Nothing to be done" in call(study)
 
 
+def test_results_that_cannot_be_written_are_one_line_and_leave_no_lock(
+    make: Make, tmp_path: Path
+) -> None:
+    study = make(tmp_path / "project")
+    record = study.folder / "results" / "staged" / "config.yaml"
+    record.mkdir(parents=True)  # which stops root too
+    assert study.start(*arguments(study)).wait(300) == 1
+    last = study.said.splitlines()[-1]
+    assert last == "error: results/staged/config.yaml: cannot be written: Is a directory"
+    assert not study.events("started")
+    record.rmdir()
+    call(study)
+
+
 def test_two_snakemakes_share_results_on_another_file_system(
     make: Make, tmp_path: Path, elsewhere: Path
 ) -> None:
