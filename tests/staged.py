@@ -139,7 +139,9 @@ class StagedStudy:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Snakemake on the study; `wait_for` watches the last one that was started."""
-        command = [*self.snakemake, "--configfile", "study.yaml", *arguments]
+        # A shell's background jobs, and so all that they start, would not heed Ctrl-C.
+        heeding = ["env", "--default-signal=INT"]
+        command = [*heeding, *self.snakemake, "--configfile", "study.yaml", *arguments]
         log = (self.folder / "head.log").open("a", encoding="utf-8")
         with log:
             self.head = subprocess.Popen(
