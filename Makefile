@@ -40,14 +40,17 @@ mini: $(INSTALLED) ## run the embedded study and write its report
 	@echo "report   results/mini/report.html"
 	@echo "page     results/mini/index.html"
 
-# The pages under docs/ that show results are copies of what the workflow made.
-docs: $(INSTALLED) ## write docs/mini-results.md and its pictures from results/mini, results/mini-fresh
+# The pages under docs/ that show results are copies of what the workflow made: from results/mini
+# and results/mini-fresh.
+docs: $(INSTALLED) ## write docs/mini-results.md and its pictures, docs/fidelity.md and docs/faults.md
 	mkdir -p docs/images
 	cp results/mini/figures/*.png docs/images/
 	{ cat docs/mini-results.head.md; \
 	  sed 's/^#/##/' results/mini-fresh/tables/fresh.md; echo; \
 	  for table in table2 table4 table3 table5 table6 tableA1 table1; do \
 	    sed 's/^#/##/' results/mini/tables/$$table.md; echo; done; } > docs/mini-results.md
+	$(BIN)/python -m tests.fidelity
+	$(BIN)/python -m tests.faults > docs/faults.md
 
 grocery-page: $(INSTALLED) ## write docs/grocery.md and its picture from results/grocery and results/grocery-lr-*
 	cp results/grocery/figures/figure1.png docs/images/grocery-figure1.png
