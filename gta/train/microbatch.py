@@ -31,8 +31,10 @@ class DropPaths:
 
     def draw(self, images: int, device: torch.device, seed: int) -> None:
         """Decide for each image of a batch which paths it takes."""
-        torch.manual_seed(seed)
         self._kept = []
+        if not self._modules:
+            return  # seeding takes milliseconds where there is no GPU: torch notes who asked for it
+        torch.manual_seed(seed)
         for module in self._modules:
             kept = torch.empty((images, 1, 1), device=device).bernoulli_(1 - module.rate)
             self._kept.append(kept.div_(1 - module.rate))
