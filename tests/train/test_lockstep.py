@@ -181,7 +181,7 @@ def test_what_breaks_a_batch_drops_those_that_need_it(make_study, monkeypatch):
     assert {run: str(error) for run, error in failed.items()} == dict.fromkeys(
         runs[1:], "mix transmix: broken"
     )
-    monkeypatch.setattr(feed, "batch", lambda iteration: broken(TransMix()))
+    monkeypatch.setattr(feed.loader, "batch", lambda iteration: broken(TransMix()))
     learners, _ = learners_of(study, runs)
     assert train_together(learners, feed, failed.__setitem__) == []
     assert len(failed) == 3

@@ -17,6 +17,7 @@ from gta.data.augment import Evaluator
 from gta.data.store import Store
 from gta.evaluate import evaluate
 from gta.models.sources import read_weights
+from gta.models.sources import weights_digest
 from gta.models.vit import create
 from gta.study import Run, Study
 from gta.train import record, train_runs
@@ -82,7 +83,9 @@ def test_the_kept_weights_give_the_same_predictions(make_study):
     train_runs(study, [run], "cpu")
     path, recipe = study.path("models", run), study.recipe(run)
     with safe_open(path, framework="pt") as file:
-        assert file.metadata() == {"run": run.name, "recipe_digest": study.digest(run)}
+        metadata = file.metadata()
+    assert metadata.pop("weights_digest") == weights_digest(load_file(path))
+    assert metadata == {"run": run.name, "recipe_digest": study.digest(run)}
     model = create(recipe.architecture, recipe.image_size, len(CLASSES))
     model.load_state_dict(load_file(path))
     store = Store(study.store(run.dataset))

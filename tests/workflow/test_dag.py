@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("configs", "training"),
     [
-        (["config/paper.yaml"], 1470),
+        (["config/paper.yaml"], 150),
         (["config/mini.yaml"], 12),
         (["config/mini.yaml", "config/mini-full.yaml"], 24),
         (["config/mini.yaml", "config/mini-fresh.yaml"], 40),
