@@ -16,8 +16,7 @@ from gta import results
 from gta.data.augment import Evaluator
 from gta.data.store import Store
 from gta.evaluate import evaluate
-from gta.models.sources import read_weights
-from gta.models.sources import weights_digest
+from gta.models.sources import read_weights, weights_digest
 from gta.models.vit import create
 from gta.study import Run, Study
 from gta.train import record, train_runs
