@@ -6,7 +6,8 @@
     python -m benchmarks.loops --tllib /elsewhere/tllib --deit /elsewhere/deit > docs/loops.md
 
 A ViT-S/16 at 224 pixels with random weights, 16 images a batch, AdamW, float32. Theirs reads JPEGs
-of 500 pixels, ours the store that was prepared of them. One iteration of each in turn.
+of 500 pixels, ours the store that was prepared of them. One iteration of each in turn; theirs loads
+its images in the process itself, for worker processes would go on working in our turns.
 """
 
 from __future__ import annotations
