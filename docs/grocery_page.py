@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from gta import results
-from gta.catalog import METHODS
+from gta.methods import METHODS
 from gta.study import RUN_FIELDS, Run, Study
 
 HERE = Path(__file__).parent

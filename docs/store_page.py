@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_model
 
 from gta import results
-from gta.catalog import METHODS
 from gta.data.augment import Evaluator
 from gta.data.images import resize_short_side
 from gta.data.store import Store
 from gta.evaluate import Evaluated, evaluate
+from gta.methods import METHODS
 from gta.models.vit import create
 from gta.study import RUN_FIELDS, Run, Study
 

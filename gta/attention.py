@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from gta.data.augment import Evaluator
 from gta.errors import GtaError
-from gta.models.taps import TapRequest, read_source
+from gta.methods.readings import TapRequest
+from gta.models.taps import read_source
 from gta.results import whole
 from gta.study import Recipe
 

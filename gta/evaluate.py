@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from gta.data.augment import Evaluator
 from gta.data.loader import evaluation_batches, hands
 from gta.data.store import Store
-from gta.models.taps import TapRequest, Taps
+from gta.methods.readings import TapRequest
+from gta.models.taps import Taps
 from gta.segmentation import BATCH, attention_mass
 
 if TYPE_CHECKING:

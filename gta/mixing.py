@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gta.errors import GtaError
-from gta.models.taps import Readings, TapRequest
+from gta.methods.readings import Readings, TapRequest
 
 
 @dataclass(frozen=True)

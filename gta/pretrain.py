@@ -28,8 +28,9 @@ from torch.nn import functional as F
 
 from gta.data import procedural
 from gta.errors import GtaError
+from gta.methods.readings import TapRequest
 from gta.models.sources import weights_digest
-from gta.models.taps import TapRequest, read_source
+from gta.models.taps import read_source
 from gta.models.vit import create
 from gta.results import whole
 from gta.segmentation import attention_mass

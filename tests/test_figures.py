@@ -26,8 +26,9 @@ from gta.figures.lambda_curves import draw_over_lambda
 from gta.figures.models import map_rows, mask_note, mask_rows, models_of
 from gta.figures.panels import Row, Shown, draw_maps, draw_masks, draw_nothing
 from gta.figures.style import MARKERS, colours, save
+from gta.methods.readings import TapRequest
 from gta.models.sources import load_source
-from gta.models.taps import TapRequest, read_source
+from gta.models.taps import read_source
 from gta.models.vit import create
 from gta.segmentation import jaccard, view_of
 from gta.study import Run, Study

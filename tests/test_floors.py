@@ -27,10 +27,10 @@ FLOORS: dict[str, int] = {
     "attention": 3,
     "tables": 3,
     "figures": 3,
-    "methods": 2,
     "mixing": 2,
     "data": 2,
     "models": 2,
+    "methods": 1,
     "clean": 1,
     "retire": 1,
     "status": 1,
@@ -85,7 +85,7 @@ def test_no_ring_of_imports() -> None:
         needs = {part: below for part, below in needs.items() if part not in free}
 
 
-@pytest.mark.parametrize("module", ["gta.catalog", "gta.study", "gta.results"])
+@pytest.mark.parametrize("module", ["gta.catalog", "gta.methods", "gta.study", "gta.results"])
 def test_floor_1_is_light(module: str) -> None:
     script = f"import sys, {module}; print(*sorted(m for m in {HEAVY!r} if m in sys.modules))"
     done = subprocess.run(

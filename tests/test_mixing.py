@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from gta import catalog
 from gta.errors import GtaError
+from gta.methods.readings import Readings
 from gta.mixing import MIXES, Box, Mixed, NoMix, TransMix
-from gta.models.taps import Readings, Taps
+from gta.models.taps import Taps
 
 SIZE, SIDE, BATCH, CLASSES = 32, 4, 6, 5
 ALWAYS_BOX, NEVER_BOX = TransMix(switch_prob=1.0), TransMix(switch_prob=0.0)

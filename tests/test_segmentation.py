@@ -18,8 +18,9 @@ from gta import segmentation
 from gta.data import store as stores
 from gta.data.augment import Evaluator
 from gta.errors import GtaError
+from gta.methods.readings import TapRequest
 from gta.models.sources import load_source
-from gta.models.taps import TapRequest, read_source
+from gta.models.taps import read_source
 from gta.models.vit import create
 from gta.segmentation import (
     PROTOCOLS,

@@ -1,4 +1,4 @@
-"""What is known of each method, source, data set and architecture, as data (no torch here)."""
+"""What is known of each mix, source, data set and architecture, as data (no torch here)."""
 
 from gta.catalog.accelerators import ACCELERATORS, UTILISATION, AcceleratorInfo
 from gta.catalog.architectures import ARCHITECTURES, ArchitectureInfo
@@ -12,7 +12,7 @@ from gta.catalog.datasets import (
     DatasetInfo,
 )
 from gta.catalog.lists import BSS_LISTS
-from gta.catalog.methods import GTA_GRID, METHODS, MIXES, MethodInfo
+from gta.catalog.mixes import MIXES
 from gta.catalog.protocols import PROTOCOLS, Protocol
 from gta.catalog.sources import SOURCES, SourceInfo
 
@@ -21,8 +21,6 @@ __all__ = [
     "ARCHITECTURES",
     "BSS_LISTS",
     "DATASETS",
-    "GTA_GRID",
-    "METHODS",
     "MIXES",
     "PROTOCOLS",
     "READER_VERSION",
@@ -36,7 +34,6 @@ __all__ = [
     "Counts",
     "DatasetInfo",
     "Form",
-    "MethodInfo",
     "Protocol",
     "SourceInfo",
 ]

@@ -14,7 +14,7 @@ import yaml
 from rich.table import Table
 
 from gta import results
-from gta.catalog import METHODS, MIXES
+from gta.catalog import MIXES
 from gta.cli.options import (
     DEFAULT_CONFIG,
     Configs,
@@ -129,9 +129,9 @@ def _by_method(study: Study, found: dict[Run, results.State], states: list[State
     members: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
     for run in found:
         members[run.source, run.mix, run.method].append(run)
-    methods = [*METHODS]
+    methods = [*study.methods]
     for source, mix, method in sorted(members, key=lambda k: (k[0], k[1], methods.index(k[2]))):
-        title = METHODS[method].title + (f" + {MIXES[mix]}" if MIXES[mix] else "")
+        title = study.methods[method].title + (f" + {MIXES[mix]}" if MIXES[mix] else "")
         row(study.source_info(source).title, title, runs=members[source, mix, method])
     table.add_section()
     row("all", "", runs=list(found))
@@ -243,5 +243,5 @@ def write_config(
             raise GtaError(f"--content is not JSON: {error}") from None
     else:
         study = Study.load(config)
-    text = yaml.safe_dump(study.content, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(study.content_for(out), sort_keys=False, allow_unicode=True)
     results.write_text(out, text)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gta.catalog import METHODS
 from gta.errors import GtaError
 from gta.figures.lambda_curves import draw_over_lambda
 from gta.figures.style import save
@@ -74,7 +73,7 @@ def lambda_points(
     points, baseline = (
         _in_order(study, over_lambda(gather(sorted(some), metrics))) for some in (runs, tuned)
     )
-    return points, baseline, METHODS[method].title
+    return points, baseline, study.methods[method].title
 
 
 def _is_baseline(run: Run, source: str, mix: str) -> bool:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from gta.attention import cls_maps, upsample
-from gta.catalog import METHODS, Protocol
+from gta.catalog import Protocol
 from gta.data.augment import Evaluator
 from gta.data.store import Store
 from gta.figures.images import positions_of
 from gta.figures.panels import Row, Shown
+from gta.methods.readings import TapRequest
 from gta.models.sources import load_source
-from gta.models.taps import TapRequest, read_source
+from gta.models.taps import read_source
 from gta.models.trained import trained_weights
 from gta.segmentation import grid_of, kept_patches, overlap, square, view_of
 from gta.study import Recipe, Run, Study
@@ -54,11 +55,11 @@ def models_of(study: Study, name: str, metrics: pd.DataFrame, dataset: str) -> l
     lambdas: dict[tuple[object, ...], float] = dict(zip(keys, chosen["lam"], strict=True))
     recipe = study.recipe(runs[0])
     models = [Model("Pre-trained", study.weights(runs[0].source), recipe, "")]
-    order = {method: rank for rank, method in enumerate(METHODS)}
+    order = {method: rank for rank, method in enumerate(study.methods)}
     cells = {(order[run.method], run.rate, run.source, run.mix): run for run in runs}
     for _, run in sorted(cells.items()):
         lam = lambdas[run.source, run.method, run.mix, run.rate]
-        title = f"{METHODS[run.method].title}\n{run.rate:g} %"
+        title = f"{study.methods[run.method].title}\n{run.rate:g} %"
         if np.isnan(lam):
             models.append(Model(title, None, study.recipe(run), ""))
             continue

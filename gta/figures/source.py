@@ -14,7 +14,8 @@ from PIL import Image
 from gta.attention import uncropped, upsample
 from gta.data.augment import Evaluator
 from gta.figures.panels import Row, Shown, draw_maps
-from gta.models.taps import TapRequest, read_source
+from gta.methods.readings import TapRequest
+from gta.models.taps import read_source
 from gta.results import whole
 from gta.study import Recipe
 

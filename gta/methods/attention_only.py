@@ -1,4 +1,4 @@
-"""Attention only: Touvron et al., "Three things everyone should know about Vision Transformers"."""
+"""Attention only: the attention modules train, the rest of the backbone is frozen."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ class AttentionOnly(Method):
     """
 
     name: ClassVar[str] = "attention_only"
+    title: ClassVar[str] = "Attention only"
+    reference: ClassVar[str] = (
+        "Touvron et al., Three things everyone should know about Vision Transformers, ECCV 2022"
+    )
+    order: ClassVar[int] = 4
 
     def trains(self, parameter: str) -> bool:
         """Attention, position embedding, head."""

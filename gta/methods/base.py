@@ -1,166 +1,172 @@
-"""What a method is: which parameters train, what it reads, and its penalty.
-
-A method is a frozen dataclass; its fields are its settings, by the names a config uses. To add one,
-write its file and enter it in ``gta/methods/__init__.py`` and in ``gta.catalog.METHODS``.
-"""
+"""``Method``, the base class of all fine-tuning methods, and how to write one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from gta.errors import GtaError
-from gta.models.taps import Blocks, Readings, TapRequest
+from gta.methods.readings import Readings, TapRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 T = TypeVar("T")
 
 Over = Literal["images", "weights", "features"]
-"""What a penalty is taken over, and so how that of a batch is found from its micro-batches:
+"""What a penalty is computed from; it decides how micro-batches add up to the batch's penalty.
 
-``images``: a mean over images; each micro-batch counts by its share of the batch.
-``weights``: of the parameters alone; counted once.
-``features``: of ``Readings.features`` of all images together, and of nothing else. It is taken of
-    the whole batch's, found beforehand without a graph; each micro-batch is then given its rows of
-    the gradient (GradCache: Gao et al., arXiv 2101.06983).
+``images``: a mean over images. Each micro-batch counts by its share of the batch.
+``weights``: the parameters alone. Computed once per batch.
+``features``: ``Readings.features`` of all images together, and nothing else. The features of the
+    whole batch are computed first, without a graph; each micro-batch then receives its rows of the
+    penalty's gradient (GradCache: Gao et al., arXiv 2101.06983).
 """
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a penalty may look at in one training step.
+    """What a penalty can use in one training step.
 
     Attributes:
         model: the target.
-        target: what ``Method.taps`` asked for, on these images.
-        source: what ``Method.source_taps`` asked for, on the same images; constants.
-        source_parameters: the source's weights by name (the head's may be missing); constants.
+        target: readings of the target that ``Method.taps`` requests, on these images.
+        source: readings of the frozen source that ``Method.source_taps`` requests, on the same
+            images; constants. None if the method requests none.
+        source_parameters: the source's weights by name (without the head's); constants.
+        images: (b, 3, H, W), normalised and mixed, of this micro-batch; None where the penalty is
+            over features.
+        progress: share of the training that is done, from 0 to below 1.
     """
 
     model: nn.Module
     target: Readings
     source: Readings | None
     source_parameters: Mapping[str, Tensor]
+    images: Tensor | None = None
+    progress: float = 0.0
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to fine-tune; as it stands here: every parameter trains, no penalty.
+    """A fine-tuning method: which parameters train, what is read, and the penalty.
+
+    This class is plain fine-tuning: every parameter trains and there is no penalty. A method is a
+    frozen dataclass in a file of its own that overrides what differs::
+
+        from dataclasses import dataclass
+        from typing import Annotated, ClassVar
+
+        from pydantic import Field
+
+        from gta.methods import Method, Step, TapRequest
+
+
+        @dataclass(frozen=True)
+        class AttentionKL(Method):
+            name: ClassVar[str] = "attention_kl"
+            title: ClassVar[str] = "Attention KL"
+            reference: ClassVar[str] = "A. Author, A Title, arXiv 0000.00000"
+            default_lam: ClassVar[float | None] = 1.0
+            grid: ClassVar[tuple[float, ...]] = (0.1, 1.0, 10.0)
+
+            temperature: Annotated[float, Field(gt=0)] = 1.0
+
+            @property
+            def taps(self):
+                return TapRequest(cls_logits=(-1,))
+
+            @property
+            def source_taps(self):
+                return self.taps
+
+            def penalty(self, step: Step, lam: float):
+                target = self.needed(step.target.cls_logits) / self.temperature
+                source = self.needed(self.needed(step.source).cls_logits) / self.temperature
+                p, log_q = source.softmax(-1), target.log_softmax(-1)
+                kl = (p * (p.log() - log_q)).sum(-1).mean()
+                return {"attention_kl": lam * kl}
+
+    **Where it goes.** Inside the package: a file in ``gta/methods/`` is found by itself. Outside:
+    any file, named in the config (the path is relative to that config file), and joined to the
+    tables of methods::
+
+        own_methods:
+          attention_kl: {file: methods/attention_kl.py}   # title and grid may be given here too
+        extra_methods: [attention_kl]
+
+    The key is the class's ``name``. The file is part of each run's digest: after an edit, the runs
+    of its methods are stale and train again. It is imported when the config is read, so only
+    name files that you trust.
+
+    **Settings** are the dataclass fields, with a type and a default. A config gives them under
+    ``methods.<name>``; values are checked against the types (``Literal``, ``Annotated`` with
+    ``pydantic.Field`` for bounds), and they are part of the run's digest. ``grid`` is reserved for
+    lambdas.
+
+    **No torch at the top of the file.** Snakemake and every ``gta`` command read the methods, and
+    importing torch takes seconds. Tensors have the operations that most penalties need; else
+    import torch inside ``penalty``.
+
+    **The penalty** is added to the cross entropy. Its terms are scalars, weighted by ``lam``, in at
+    least float32 (``full_precision``), without host synchronisation (no ``item()``, no branch on a
+    tensor's value). Gradients flow through ``step.target`` and ``step.model``'s parameters.
 
     Attributes:
-        name: key in configs and run names.
+        name: key in configs and run names: letters, digits and ``_ . -``.
+        title: name in tables and figures.
+        reference: where it is published; empty for controls.
+        default_lam: weight of the penalty that its authors use; None without a penalty.
+        grid: lambdas to try unless the config gives others; empty without a penalty.
+        order: position in lists of methods, ties by name; the paper's methods come first.
         weight_decay: False where the penalty decays the weights, so that the optimiser must not.
-        over: what the penalty is taken over.
+        over: what the penalty is computed from.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
+    reference: ClassVar[str] = ""
+    default_lam: ClassVar[float | None] = None
+    grid: ClassVar[tuple[float, ...]] = ()
+    order: ClassVar[int] = 100
     weight_decay: ClassVar[bool] = True
     over: ClassVar[Over] = "images"
 
     @property
     def taps(self) -> TapRequest | None:
-        """What to read from the target, None for nothing."""
+        """Readings to take of the target, None for none."""
         return None
 
     @property
     def source_taps(self) -> TapRequest | None:
-        """What to read from the frozen source, None for no forward pass of it."""
+        """Readings to take of the frozen source; None for no forward pass of the source."""
         return None
 
     def trains(self, parameter: str) -> bool:
-        """Whether the parameter of that name (as timm names it) is updated."""
+        """Whether the parameter of this name (timm's) is updated."""
         return True
 
-    def terms(self, step: Step, lam: float) -> dict[str, Tensor]:
-        """Named scalar terms, weighted, to add to the cross entropy.
+    def penalty(self, step: Step, lam: float) -> dict[str, Tensor]:
+        """Named scalar terms, weighted by ``lam``, to add to the cross entropy.
 
-        ``step`` may be of a micro-batch: ``over`` says what becomes of its terms. They are
-        computed in at least float32 whatever the model's precision.
+        ``step`` may hold a micro-batch; ``over`` says how its terms add up to the batch's.
         """
         return {}
 
-    def _error(self, problem: str) -> GtaError:
+    def error(self, problem: str) -> GtaError:
+        """An error that names the method."""
         return GtaError(f"method {self.name}: {problem}")
 
-    def _needed(self, reading: T | None) -> T:
-        """``reading``, which the training loop owes this method."""
+    def needed(self, reading: T | None) -> T:
+        """``reading``, which the training loop takes because the method's taps request it.
+
+        Raises:
+            GtaError: the reading is None.
+        """
         if reading is None:
-            raise self._error("the step lacks a reading that the method's taps ask for")
+            raise self.error("the step lacks a reading that the method's taps request")
         return reading
-
-
-@dataclass(frozen=True)
-class Guide(Method):
-    """Common part of the methods that hold a reading of the target near the source's.
-
-    Attributes:
-        reduction: ``sum`` is equation 5 of the paper: the sum of squared differences over all that
-            is read of an image, then the mean over the batch. ``mean`` also divides by how much is
-            read (the mean squared error). The paper does not say which its code used; the scale of
-            lambda depends on it.
-        blocks: the blocks that are guided; the paper guides all.
-    """
-
-    reduction: Literal["sum", "mean"] = "sum"
-    blocks: Blocks = "all"
-
-    def __post_init__(self) -> None:
-        if self.reduction not in ("sum", "mean"):
-            raise self._error(f"reduction must be sum or mean, not {self.reduction!r}")
-        if self.blocks == "all":
-            return
-        if (
-            not isinstance(self.blocks, Sequence)
-            or not self.blocks
-            or not all(type(block) is int for block in self.blocks)
-        ):
-            raise self._error(f"blocks must be all or a list of indices, not {self.blocks!r}")
-        object.__setattr__(self, "blocks", tuple(self.blocks))  # a config gives a list
-
-    @property
-    def source_taps(self) -> TapRequest | None:
-        """The same as from the target."""
-        return self.taps
-
-    def _distance(self, pairs: Iterable[tuple[Tensor, Tensor]], batch: int) -> Tensor:
-        """Squared L2 distance of (target, source) pairs that together hold ``batch`` images."""
-        differences = [full_precision(target) - full_precision(source) for target, source in pairs]
-        total = torch.stack([difference.square().sum() for difference in differences]).sum()
-        if self.reduction == "sum":
-            return total / batch
-        return total / sum(difference.numel() for difference in differences)
-
-
-@dataclass(frozen=True)
-class TokenGuide(Guide):
-    """Guidance on token vectors (B, T, D), one tensor a block.
-
-    Attributes:
-        tokens: ``all`` (our reading of the paper, which does not say), ``patches`` or ``cls``.
-    """
-
-    tokens: Literal["all", "patches", "cls"] = "all"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.tokens not in ("all", "patches", "cls"):
-            raise self._error(f"tokens must be all, patches or cls, not {self.tokens!r}")
-
-    def _token_distance(
-        self, target: Sequence[Tensor], source: Sequence[Tensor], prefix_tokens: int
-    ) -> Tensor:
-        if not target or not source:
-            raise self._error("the step lacks a reading that the method's taps ask for")
-        chosen = {
-            "all": slice(None),
-            "patches": slice(prefix_tokens, None),
-            "cls": slice(0, 1),
-        }[self.tokens]
-        pairs = ((t[:, chosen], s[:, chosen]) for t, s in zip(target, source, strict=True))
-        return self._distance(pairs, batch=len(target[0]))
 
 
 def is_head(parameter: str) -> bool:
@@ -169,5 +175,5 @@ def is_head(parameter: str) -> bool:
 
 
 def full_precision(tensor: Tensor) -> Tensor:
-    """``tensor`` in float32, or float64 if it is."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+    """``tensor`` in float32, or as it is if it is float64."""
+    return tensor if tensor.dtype.itemsize > 4 else tensor.float()

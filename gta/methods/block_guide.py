@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
+from gta.methods.base import Step
+from gta.methods.guide import TokenGuide
+from gta.methods.readings import TapRequest
 
-from gta.methods.base import Step, TokenGuide
-from gta.models.taps import TapRequest
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class BlockGuide(TokenGuide):
-    """The outputs z' of the transformer blocks are held near the source's.
+    """The outputs z' of the transformer blocks are kept near the source's.
 
     lam * sum over blocks, tokens and channels of the squared difference, mean over the batch.
     """
 
     name: ClassVar[str] = "block_guide"
+    title: ClassVar[str] = "Block guide"
+    reference: ClassVar[str] = "arXiv 2401.02656, table 3"
+    order: ClassVar[int] = 7
 
     @property
     def taps(self) -> TapRequest:
         """The block outputs."""
         return TapRequest(block_output=self.blocks)
 
-    def terms(self, step: Step, lam: float) -> dict[str, Tensor]:
+    def penalty(self, step: Step, lam: float) -> dict[str, Tensor]:
         """``block_guide``."""
-        target, source = step.target, self._needed(step.source)
-        distance = self._token_distance(
+        target, source = step.target, self.needed(step.source)
+        distance = self.token_distance(
             target.block_output, source.block_output, target.prefix_tokens
         )
         return {"block_guide": lam * distance}

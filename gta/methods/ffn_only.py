@@ -1,4 +1,4 @@
-"""FFN only: Touvron et al., "Three things everyone should know about Vision Transformers"."""
+"""FFN only: the MLPs train, the rest of the backbone is frozen."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from gta.methods.base import Method, is_head
 class FFNOnly(Method):
     """The MLPs, the position embedding and the head train; all else is frozen.
 
-    There is no public code for it: this is the mirror image of ``attention_only``, ``.mlp.`` in
-    place of ``.attn.``.
+    No public code exists: this is the mirror image of ``attention_only``, ``.mlp.`` in place of
+    ``.attn.``.
     """
 
     name: ClassVar[str] = "ffn_only"
+    title: ClassVar[str] = "FFN only"
+    reference: ClassVar[str] = (
+        "Touvron et al., Three things everyone should know about Vision Transformers, ECCV 2022"
+    )
+    order: ClassVar[int] = 5
 
     def trains(self, parameter: str) -> bool:
         """MLPs, position embedding, head."""

@@ -13,3 +13,5 @@ class Finetune(Method):
     """Every parameter trains on the cross entropy alone."""
 
     name: ClassVar[str] = "finetune"
+    title: ClassVar[str] = "Fine-tuning"
+    order: ClassVar[int] = 1

@@ -1,22 +1,24 @@
-"""L2-SP: Li et al., "Explicit Inductive Bias for Transfer Learning with Convolutional Networks"."""
+"""L2-SP: the backbone decays to the source's weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import torch
-from torch import Tensor
+from pydantic import Field
 
 from gta.methods.base import Method, Over, Step, full_precision, is_head
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class L2SP(Method):
-    """The backbone is drawn to the source's weights, the head to zero.
+    """The backbone decays to the source's weights, the head to zero.
 
     lam / 2 ||w - w0||^2 over the backbone's trainable parameters, and head / 2 ||v||^2 over the
-    head's, its bias included. As ``SPRegularization`` and ``L2Regularization`` of
+    head's, bias included. As ``SPRegularization`` and ``L2Regularization`` of
     thuml/Transfer-Learning-Library, with the optimiser's own weight decay off as there.
 
     Attributes:
@@ -24,21 +26,27 @@ class L2SP(Method):
     """
 
     name: ClassVar[str] = "l2_sp"
+    title: ClassVar[str] = "L2-SP"
+    reference: ClassVar[str] = (
+        "Li et al., Explicit Inductive Bias for Transfer Learning with Convolutional Networks, "
+        "ICML 2018"
+    )
+    default_lam: ClassVar[float | None] = 0.01
+    grid: ClassVar[tuple[float, ...]] = (0.001, 0.01, 0.1)
+    order: ClassVar[int] = 2
     weight_decay: ClassVar[bool] = False
     over: ClassVar[Over] = "weights"
 
-    head: float = 0.01
+    head: Annotated[float, Field(ge=0)] = 0.01
 
-    def __post_init__(self) -> None:
-        if isinstance(self.head, bool) or not isinstance(self.head, int | float) or self.head < 0:
-            raise self._error(f"head must be a number from 0, not {self.head!r}")
-
-    def terms(self, step: Step, lam: float) -> dict[str, Tensor]:
+    def penalty(self, step: Step, lam: float) -> dict[str, Tensor]:
         """``l2_sp`` and ``l2_head``.
 
         Raises:
             GtaError: the source lacks a trainable parameter of the backbone.
         """
+        import torch
+
         backbone, head = [], []
         for name, parameter in step.model.named_parameters():
             if not parameter.requires_grad:
@@ -50,7 +58,7 @@ class L2SP(Method):
                 start = full_precision(step.source_parameters[name])
                 backbone.append((weights - start).square().sum())
             else:
-                raise self._error(f"the source has no parameter {name}")
+                raise self.error(f"the source has no parameter {name}")
         return {
             "l2_sp": lam / 2 * torch.stack(backbone).sum(),
             "l2_head": self.head / 2 * torch.stack(head).sum(),

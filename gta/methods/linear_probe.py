@@ -1,4 +1,4 @@
-"""Linear probe: a control that the paper lacks."""
+"""Linear probe: a control that the paper does not have."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ class LinearProbe(Method):
     """The head trains on the features of the frozen source."""
 
     name: ClassVar[str] = "linear_probe"
+    title: ClassVar[str] = "Linear probe"
+    order: ClassVar[int] = 9
 
     def trains(self, parameter: str) -> bool:
         """The head only."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gta.models.taps import Blocks, TapRequest
+from gta.methods.readings import Blocks, TapRequest
 from gta.models.vit import create
 
 if TYPE_CHECKING:

@@ -9,16 +9,16 @@ are the prefix: [cls], then registers), D the width.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial, reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gta.errors import GtaError
+from gta.methods.readings import Blocks, Readings, TapRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,63 +26,6 @@ if TYPE_CHECKING:
     from timm.layers import Attention
     from timm.models.vision_transformer import VisionTransformer
     from torch.utils.hooks import RemovableHandle
-
-Blocks = tuple[int, ...] | Literal["all"]
-
-
-@dataclass(frozen=True)
-class TapRequest:
-    """Which readings are wanted, and of which blocks: ``"all"`` or indices, -1 being the last.
-
-    ``a | b`` asks for what either asks for.
-
-    Attributes:
-        cls_logits: attention logits of the [cls] query over the patches, before the softmax.
-        cls_attention: attention of [cls] on the patches, after the softmax over all tokens.
-        msa_output: output of the attention module, after its projection.
-        block_output: output of the block.
-        features: what the head sees.
-    """
-
-    cls_logits: Blocks = ()
-    cls_attention: Blocks = ()
-    msa_output: Blocks = ()
-    block_output: Blocks = ()
-    features: bool = False
-
-    def __or__(self, other: TapRequest) -> TapRequest:
-        return TapRequest(
-            _either(self.cls_logits, other.cls_logits),
-            _either(self.cls_attention, other.cls_attention),
-            _either(self.msa_output, other.msa_output),
-            _either(self.block_output, other.block_output),
-            self.features or other.features,
-        )
-
-
-@dataclass(frozen=True)
-class Readings:
-    """What one forward pass showed; a kind that was not asked for is None or empty.
-
-    Blocks stand in ascending order, so ``[-1]`` is the last one that was asked for.
-
-    Attributes:
-        cls_logits: (M, B, heads, N), q k^T / sqrt(d_head) with q of [cls] and k of the patches;
-            at least float32, also under autocast. The paper's equation 5 compares these.
-        cls_attention: (M, B, heads, N), the patches' part of the softmax over all T keys: rows
-            sum to one less what the prefix tokens hold.
-        msa_output: M tensors (B, T, D), before layer scale and the skip connection.
-        block_output: M tensors (B, T, D).
-        features: (B, D), after norm, pooling and ``fc_norm``.
-        prefix_tokens: T - N.
-    """
-
-    cls_logits: Tensor | None = None
-    cls_attention: Tensor | None = None
-    msa_output: tuple[Tensor, ...] = ()
-    block_output: tuple[Tensor, ...] = ()
-    features: Tensor | None = None
-    prefix_tokens: int = 1
 
 
 class Taps:
@@ -291,12 +234,6 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train()
-
-
-def _either(a: Blocks, b: Blocks) -> Blocks:
-    if isinstance(a, str) or isinstance(b, str):
-        return "all"
-    return tuple(sorted({*a, *b}))
 
 
 def _blocks(request: TapRequest, depth: int) -> dict[str, tuple[int, ...]]:

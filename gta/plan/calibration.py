@@ -17,8 +17,9 @@ from gta import methods
 from gta.data.augment import Augmenter, Evaluator, Pixels
 from gta.errors import GtaError
 from gta.methods import Method, Step
+from gta.methods.readings import Readings
 from gta.models.flops import source_flops, training_flops
-from gta.models.taps import Readings, Taps, read_source
+from gta.models.taps import Taps, read_source
 from gta.models.vit import create
 from gta.plan.sizes import picture_of
 from gta.plan.speed import Speed
@@ -89,7 +90,7 @@ class _Bench:
     def __init__(self, study: Study, recipe: Recipe, device: torch.device, classes: int) -> None:
         self.recipe, self.device = recipe, device
         self.finetune = methods.create("finetune")
-        self.gta = methods.create("gta", **study.method_settings("gta"))
+        self.gta = study.methods.create("gta")
         self.model = create(recipe.architecture, recipe.image_size, classes, recipe.drop_path)
         self.model.to(device)
         self.source = create(recipe.architecture, recipe.image_size, num_classes=0)
@@ -139,7 +140,7 @@ class _Bench:
             if method.source_taps is not None:
                 source = read_source(self.source, images, method.source_taps)
         loss = F.cross_entropy(logits.float(), labels)
-        terms = method.terms(Step(self.model, target, source, self.anchors), lam=1.0)
+        terms = method.penalty(Step(self.model, target, source, self.anchors), lam=1.0)
         loss = torch.stack([loss, *terms.values()]).sum()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -8,7 +8,6 @@ from dataclasses import astuple, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from gta import methods
 from gta.methods import Method
 from gta.models.flops import Flops, outline, source_flops, training_flops
 from gta.plan.sizes import heldout_of, size_of
@@ -83,7 +82,7 @@ class Estimator:
         Raises:
             GtaError: as ``model``, or if a setting of the method is wrong.
         """
-        method = methods.create(run.method, **self.study.method_settings(run.method))
+        method = self.study.methods.create(run.method)
         return self._each(self.model(run), method)
 
     def alone(self, run: Run) -> Work:

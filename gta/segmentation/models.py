@@ -17,8 +17,9 @@ from torch import Tensor
 
 from gta.catalog import Protocol
 from gta.errors import GtaError
+from gta.methods.readings import TapRequest
 from gta.models.sources import load_source
-from gta.models.taps import TapRequest, read_source
+from gta.models.taps import read_source
 from gta.models.trained import trained_weights
 from gta.results import IDENTITY, file_digest, read_collected, whole
 from gta.segmentation.agreement import (

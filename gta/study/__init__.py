@@ -16,7 +16,6 @@ from typing import Any
 
 from gta.catalog import (
     DATASETS,
-    METHODS,
     READER_VERSION,
     RENDERER_VERSION,
     SOURCES,
@@ -27,8 +26,9 @@ from gta.catalog import (
     SourceInfo,
 )
 from gta.errors import GtaError
+from gta.study.chosen_methods import StudyMethods, with_resolved_paths
 from gta.study.config import COMPUTING, Config, Recipe
-from gta.study.expand import asked, expand, grid
+from gta.study.expand import asked, expand
 from gta.study.load import file_of, merge, read_configs, read_yaml, validate, with_exponents
 from gta.study.packs import Pack, PackGroup, groups_of, packs_of
 from gta.study.run import RUN_FIELDS, Run
@@ -46,6 +46,7 @@ class Study:
 
     Attributes:
         config: the validated config.
+        methods: the package's methods and the config's own, with their settings.
         specs: the tables and figures that it asks for, by name.
     """
 
@@ -60,12 +61,13 @@ class Study:
             GtaError: one line with file and key for the first thing that is wrong.
         """
         self.files = tuple(files)
-        self._content = dict(content)
-        self.config = validate(Config, content, files)
+        self._content = with_resolved_paths(content, files)
+        self.config = validate(Config, self._content, files)
+        self.methods = StudyMethods(self.config, files)
         tables_file = Path(self.config.tables_file)
         declared = validate(Declarations, read_yaml(tables_file), [tables_file])
         self.specs = asked(self.config, declared, self._file_of)
-        self._needs, self._owner = expand(self.config, self.specs, self._file_of)
+        self._needs, self._owner = expand(self.config, self.methods, self.specs, self._file_of)
         self._recipes: dict[tuple[tuple[int, ...], str], Recipe] = {}
         self._digests: dict[tuple[Any, ...], str] = {}
         self._check_recipes()
@@ -90,8 +92,20 @@ class Study:
 
     @property
     def content(self) -> dict[str, Any]:
-        """The merged config as it was given."""
+        """The merged config as it was given, with absolute paths of own methods."""
         return self._content
+
+    def content_for(self, file: Path) -> dict[str, Any]:
+        """The merged config as ``file`` is to hold it: paths of own methods relative to it."""
+        own = self._content.get("own_methods") or {}
+        if not own:
+            return self._content
+        folder = file.resolve().parent
+        moved = {
+            name: {**stanza, "file": os.path.relpath(stanza["file"], folder)}
+            for name, stanza in own.items()
+        }
+        return {**self._content, "own_methods": moved}
 
     # What it is made of
 
@@ -175,8 +189,8 @@ class Study:
         return {name: self.specs[name] for name in self.config.figures}
 
     def grid(self, method: str) -> tuple[float, ...]:
-        """The lambdas that a method is tried at; ``(0,)`` where it has no penalty."""
-        return grid(self.config, method)
+        """The lambdas at which a method is tried; ``(0,)`` without a penalty."""
+        return self.methods.grid(method)
 
     def recipe(self, run: Run) -> Recipe:
         """The recipe of a run: the study's, then matching overrides, then its table's.
@@ -233,9 +247,8 @@ class Study:
         return file_of(keys, self.files)
 
     def method_settings(self, method: str) -> dict[str, Any]:
-        """The method's own settings, without its grid."""
-        settings = self.config.methods.get(method)
-        return settings.own if settings else {}
+        """The settings that the config gives a method, without its grid."""
+        return self.methods.settings(method)
 
     def keeps_weights(self, run: Run) -> bool:
         """Whether the run's trained weights are kept."""
@@ -263,7 +276,7 @@ class Study:
         return {
             "version": RECIPE_VERSION,
             "recipe": self.recipe(run).model_dump(mode="json", exclude=unused | COMPUTING),
-            "method": self.method_settings(run.method),
+            "method": self.methods.deciding(run.method),
             "split": self.config.split.model_dump(mode="json"),
         }
 
@@ -366,7 +379,7 @@ class Study:
     def title(self, run: Run) -> str:
         """A run in words, for messages."""
         mix = "" if run.mix == "none" else f" + {run.mix}"
-        lam = f", lambda {run.lam:g}" if METHODS[run.method].grid else ""
+        lam = f", lambda {run.lam:g}" if self.grid(run.method) != (0.0,) else ""
         return (
             f"{run.dataset} {run.rate:g} %, {run.source}, {run.method}{mix}{lam}, seed {run.seed}"
         )

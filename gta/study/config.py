@@ -15,13 +15,13 @@ from pydantic import (
 from gta.catalog import (
     ARCHITECTURES,
     DATASETS,
-    METHODS,
     MIXES,
     SOURCES,
     Archive,
     DatasetInfo,
     SourceInfo,
 )
+from gta.methods import METHODS
 from gta.study.run import RUN_FIELDS, Run
 from gta.study.shown import Figures, Segmentation
 from gta.study.values import Name, Strict, distinct, new_names, one_of
@@ -223,23 +223,24 @@ class Restriction(Strict):
     rates: list[Rate] | None = None
 
 
-class MethodSettings(Strict):
-    """The lambdas to try and the methods' own settings; None is the method's default.
+Grid = Annotated[list[Lam], Field(min_length=1), AfterValidator(distinct)]
 
-    What each means stands with the methods; the catalog says which method has which.
+
+class MethodSettings(Strict):
+    """Lambdas to try with a method; its own settings are added from its class's fields."""
+
+    grid: Grid | None = None
+
+
+class OwnMethod(Strict):
+    """A method of the user's: a Python file; ``gta.methods.Method`` says how to write one.
+
+    ``title`` and ``grid`` override those of the class.
     """
 
-    grid: Annotated[list[Lam], Field(min_length=1), AfterValidator(distinct)] | None = None
-    head: Annotated[float, Field(ge=0)] | None = None
-    k: Annotated[int, Field(gt=0)] | None = None
-    reduction: Literal["sum", "mean"] | None = None
-    blocks: Literal["all"] | Annotated[list[int], Field(min_length=1)] | None = None
-    tokens: Literal["all", "patches", "cls"] | None = None
-
-    @property
-    def own(self) -> dict[str, Any]:
-        """The settings that are given, without the grid."""
-        return self.model_dump(exclude={"grid"}, exclude_none=True)
+    file: str
+    title: str | None = None
+    grid: Grid | None = None
 
 
 class Config(Strict):
@@ -248,6 +249,7 @@ class Config(Strict):
     study: Name
     own_datasets: dict[Name, OwnDataset] = {}
     own_sources: dict[Name, OwnSource] = {}
+    own_methods: dict[Name, OwnMethod] = {}
     digests: dict[str, Sha256] = {}
     architectures: dict[Name, str] = {}
     datasets: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
@@ -256,7 +258,7 @@ class Config(Strict):
         list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)
     ]
     sources: Annotated[dict[Name, Name], Field(min_length=1)]
-    methods: dict[Name, MethodSettings | None] = {}
+    methods: dict[Name, dict[str, Any] | None] = {}
     extra_methods: Annotated[list[Name], AfterValidator(distinct)] = []
     recipe: Recipe
     overrides: list[Override] = []
@@ -291,6 +293,14 @@ class Config(Strict):
     def _new_sources(cls, values: dict[str, OwnSource]) -> dict[str, OwnSource]:
         return new_names(values, "source", SOURCES)
 
+    @field_validator("own_methods")
+    @classmethod
+    def _new_methods(cls, values: dict[str, OwnMethod]) -> dict[str, OwnMethod]:
+        for name in values:
+            if name in METHODS:
+                raise ValueError(f"{name!r} is a method of the package; choose another name")
+        return values
+
     @field_validator("architectures")
     @classmethod
     def _known_architectures(cls, values: dict[str, str]) -> dict[str, str]:
@@ -311,24 +321,15 @@ class Config(Strict):
 
     @field_validator("methods")
     @classmethod
-    def _known_settings(
-        cls, values: dict[str, MethodSettings | None]
-    ) -> dict[str, MethodSettings | None]:
-        for name, settings in values.items():
-            allowed = METHODS[one_of(name, "method", METHODS)].settings
-            for key in settings.own if settings else ():
-                if key not in allowed:
-                    grid = ("grid",) if METHODS[name].grid else ()
-                    choice = ", ".join((*grid, *allowed)) or "none"
-                    raise ValueError(f"{name} has no setting {key!r}; it has: {choice}")
-            if settings and settings.grid and not METHODS[name].grid:
-                raise ValueError(f"{name} has no penalty, so no grid of lambdas")
+    def _known_methods(cls, values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        for name in values:
+            one_of(name, "method", _methods(info))
         return values
 
     @field_validator("extra_methods")
     @classmethod
-    def _known_extra_methods(cls, values: list[str]) -> list[str]:
-        return [one_of(value, "method", METHODS) for value in values]
+    def _known_extra_methods(cls, values: list[str], info: ValidationInfo) -> list[str]:
+        return [one_of(value, "method", _methods(info)) for value in values]
 
     @field_validator("pack")
     @classmethod
@@ -352,7 +353,7 @@ class Config(Strict):
             for field, kind, known in (
                 ("dataset", "data set", _datasets(info)),
                 ("source", "source", _sources(info)),
-                ("method", "method", METHODS),
+                ("method", "method", _methods(info)),
                 ("mix", "mix", MIXES),
             ):
                 for value in getattr(override, field) or ():
@@ -366,3 +367,7 @@ def _datasets(info: ValidationInfo) -> dict[str, Any]:
 
 def _sources(info: ValidationInfo) -> dict[str, Any]:
     return {**SOURCES, **info.data.get("own_sources", {})}
+
+
+def _methods(info: ValidationInfo) -> list[str]:
+    return [*METHODS, *info.data.get("own_methods", {})]

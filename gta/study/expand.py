@@ -6,21 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from gta.catalog import METHODS, MIXES
+from gta.catalog import MIXES
 from gta.errors import GtaError
+from gta.study.chosen_methods import StudyMethods
 from gta.study.config import Config
 from gta.study.run import Run
 from gta.study.tables import Declarations, TableSpec
 
 FileOf = Callable[..., str]  # the file that sets a key, for messages
-
-
-def grid(config: Config, method: str) -> tuple[float, ...]:
-    """The lambdas that a method is tried at; ``(0,)`` where it has no penalty."""
-    settings = config.methods.get(method)
-    if settings and settings.grid:
-        return tuple(sorted(settings.grid))
-    return METHODS[method].grid or (0.0,)
 
 
 def asked(config: Config, declared: Declarations, file_of: FileOf) -> dict[str, TableSpec]:
@@ -57,7 +50,9 @@ def asked(config: Config, declared: Declarations, file_of: FileOf) -> dict[str, 
     return specs
 
 
-def runs_of(config: Config, name: str, spec: TableSpec, file_of: FileOf) -> Iterator[Run]:
+def runs_of(
+    config: Config, methods: StudyMethods, name: str, spec: TableSpec, file_of: FileOf
+) -> Iterator[Run]:
     """All runs that a table or figure needs.
 
     Raises:
@@ -67,8 +62,8 @@ def runs_of(config: Config, name: str, spec: TableSpec, file_of: FileOf) -> Iter
     datasets = (restriction and restriction.datasets) or config.datasets
     allowed = set((restriction and restriction.rates) or config.rates)
     for cells in spec.cells:
-        methods = [*cells.method, *(config.extra_methods if spec.extra else [])]
-        _check(config, name, "method", methods, METHODS)
+        chosen = [*cells.method, *(config.extra_methods if spec.extra else [])]
+        _check(config, name, "method", chosen, methods)
         _check(config, name, "mix", cells.mix, MIXES)
         for role in cells.source:
             if role not in config.sources:
@@ -81,9 +76,9 @@ def runs_of(config: Config, name: str, spec: TableSpec, file_of: FileOf) -> Iter
         if not rates:
             raise GtaError(f"{file_of('rates')}: rates: none of them is one of {name}'s")
         for dataset, rate, role, method, mix in product(
-            datasets, rates, cells.source, dict.fromkeys(methods), cells.mix
+            datasets, rates, cells.source, dict.fromkeys(chosen), cells.mix
         ):
-            for lam, seed in product(grid(config, method), config.seeds):
+            for lam, seed in product(methods.grid(method), config.seeds):
                 yield Run(dataset, float(rate), config.sources[role], method, mix, lam, seed)
 
 
@@ -97,7 +92,7 @@ def _check(config: Config, table: str, kind: str, values: list[str], known: Any)
 
 
 def expand(
-    config: Config, specs: Mapping[str, TableSpec], file_of: FileOf
+    config: Config, methods: StudyMethods, specs: Mapping[str, TableSpec], file_of: FileOf
 ) -> tuple[dict[str, frozenset[Run]], dict[Run, str]]:
     """Each table's runs, and for each run the first table that needs it.
 
@@ -107,7 +102,7 @@ def expand(
     needs: dict[str, frozenset[Run]] = {}
     owner: dict[Run, str] = {}
     for name, spec in specs.items():
-        needs[name] = frozenset(runs_of(config, name, spec, file_of))
+        needs[name] = frozenset(runs_of(config, methods, name, spec, file_of))
         for run in needs[name]:
             other = owner.setdefault(run, name)
             if specs[other].recipe != spec.recipe:

@@ -98,8 +98,19 @@ def read_configs(files: Sequence[Path]) -> dict[str, Any]:
     return merged
 
 
-def validate(model: type[Model], content: Mapping[str, Any], files: Sequence[Path]) -> Model:
+def validate(
+    model: type[Model],
+    content: Mapping[str, Any],
+    files: Sequence[Path],
+    under: Sequence[str] = (),
+) -> Model:
     """Validate ``content``, which came from ``files``, in the order they were laid over.
+
+    Args:
+        model: what it must be.
+        content: keys and values.
+        files: where it came from, for error messages.
+        under: keys of the config under which ``content`` stands.
 
     Raises:
         GtaError: the first fault, with the file that holds the key and the key itself.
@@ -110,7 +121,7 @@ def validate(model: type[Model], content: Mapping[str, Any], files: Sequence[Pat
     except ValidationError as error:
         faults: dict[tuple[str, ...], list[ErrorDetails]] = {}
         for fault in error.errors(include_url=False):
-            keys = tuple(str(part) for part in fault["loc"] if not _is_type_tag(part))
+            keys = (*under, *(str(part) for part in fault["loc"] if not _is_type_tag(part)))
             faults.setdefault(keys, []).append(fault)
         keys, branches = next(iter(faults.items()))
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gta.catalog import METHODS
+from gta.methods import METHODS
 from gta.study import Study
 from gta.tables.beside import DEVIATIONS
 from gta.tables.bootstrap import BASELINE

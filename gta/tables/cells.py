@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from gta.catalog import METHODS, MIXES
+from gta.catalog import MIXES
 from gta.study import Study, TableSpec
 from gta.tables.selection import CELL, SELECTIONS, cell_of
 
@@ -24,7 +24,7 @@ def order_of(study: Study, name: str) -> dict[str, list[Any]]:
     A table without cells of its own takes methods as the catalog has them.
     """
     spec: TableSpec = study.specs[name]
-    methods = [method for cells in spec.cells for method in cells.method] or list(METHODS)
+    methods = [method for cells in spec.cells for method in cells.method] or list(study.methods)
     roles = [role for cells in spec.cells for role in cells.source] or list(study.config.sources)
     sources = [study.config.sources[role] for role in roles]
     return {

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from gta.catalog import METHODS, MIXES
+from gta.catalog import MIXES
+from gta.methods import METHODS
 from gta.study import Study
 from gta.tables.bootstrap import BASELINE
 from gta.tables.build import COUNTS
@@ -114,7 +115,7 @@ def title_of(study: Study, field_name: str, value: Any) -> str:
     if field_name == "source":
         return study.source_info(value).title
     if field_name in ("method", "model"):
-        return METHODS[value].title
+        return study.methods[value].title
     return study.dataset_info(value).title
 
 
@@ -202,7 +203,7 @@ def statistics_page(study: Study, name: str, table: pd.DataFrame) -> Page:
 
 def choice(study: Study, row: Any, method: str) -> tuple[float, str]:
     """Lambda where there was one to choose, and the note that a row's first cell bears."""
-    lam = row.lam if method in METHODS and len(study.grid(method)) > 1 else nan
+    lam = row.lam if method in study.methods and len(study.grid(method)) > 1 else nan
     return lam, choice_note(row)
 
 

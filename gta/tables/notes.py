@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from gta.catalog import METHODS
+from gta.methods import METHODS
 from gta.study import Run, Study
 from gta.study.config import COMPUTING
 from gta.tables.beside import DEVIATIONS
@@ -31,7 +31,7 @@ def method_notes(study: Study, methods: Iterable[str]) -> list[str]:
         lambdas = ", ".join(f"{lam:g}" for lam in study.grid(method))
         settings = study.method_settings(method).items()
         own = "".join(f"; {key} {_text(value)}" for key, value in settings)
-        parts.append(f"{METHODS[method].title}: {lambdas}{own}")
+        parts.append(f"{study.methods[method].title}: {lambdas}{own}")
     return [f"λ tried: {' | '.join(parts)}."]
 
 
@@ -148,7 +148,7 @@ def hole_remarks(table: pd.DataFrame) -> list[str]:
 
 def choice_remarks(study: Study, methods: Iterable[str]) -> list[str]:
     """How lambda was chosen, and from what, where a method has several."""
-    grids = [m for m in dict.fromkeys(methods) if m in METHODS and len(study.grid(m)) > 1]
+    grids = [m for m in dict.fromkeys(methods) if m in study.methods and len(study.grid(m)) > 1]
     if not grids:
         return []
     return [

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from gta.errors import GtaError
 from gta.methods import Method, Step
 from gta.methods.base import full_precision
+from gta.methods.readings import Readings
 from gta.mixing import Mix, Mixed
-from gta.models.taps import Readings
 
 REMEDY = "lower recipe.lr or the penalty's lambda"
 
@@ -139,7 +139,7 @@ class Gradients:
         objective = self._objective
         step = Step(objective.model, target, source, objective.source_parameters())
         try:
-            return objective.method.terms(step, objective.lam)
+            return objective.method.penalty(step, objective.lam)
         except torch.linalg.LinAlgError as error:  # a decomposition of what is not finite
             check_finite(values_of(self.terms), self._iteration)
             name = objective.method.name

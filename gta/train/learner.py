@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from gta import methods
 from gta.data.seeds import Stream, derive
+from gta.methods.readings import Readings, TapRequest
 from gta.mixing import MIXES, Mixed
 from gta.models.sources import load_backbone, load_source, read_weights
-from gta.models.taps import Readings, TapRequest, Taps
+from gta.models.taps import Taps
 from gta.models.vit import create, initialise_head
 from gta.study import Recipe, Run, Study
 from gta.train.gradients import Gradients, Objective, check_finite, values_of
@@ -81,7 +81,7 @@ class Learner:
         """
         self.run, self.start, self.device = run, start, device
         self.recipe = recipe = study.recipe(run)
-        self._method = methods.create(run.method, **study.method_settings(run.method))
+        self._method = study.methods.create(run.method)
         settings = recipe.transmix.model_dump() if run.mix == "transmix" else {}
         self.mix = MIXES[run.mix](**settings)
         self.model = create(recipe.architecture, recipe.image_size, classes, recipe.drop_path)

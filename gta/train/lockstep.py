@@ -26,8 +26,9 @@ from gta.data.splits import subset_of
 from gta.data.store import Store
 from gta.errors import GtaError
 from gta.evaluate import evaluate_each
+from gta.methods.readings import Readings
 from gta.mixing import Mixed
-from gta.models.taps import Readings, read_source_each
+from gta.models.taps import read_source_each
 from gta.study import Run, Study
 from gta.train.learner import Learner, autocast
 from gta.train.microbatch import micro_batches

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from gta.catalog import PROTOCOLS
 from gta.data import store as stores
 from gta.methods import Step, create
+from gta.methods.readings import Readings, TapRequest
 from gta.mixing import Mixed, TransMix
 from gta.models.sources import load_backbone
-from gta.models.taps import Readings, TapRequest, Taps
+from gta.models.taps import Taps
 from gta.models.vit import create as create_vit
 from gta.segmentation import jaccard, kept_patches
 from gta.segmentation.views import view_of
@@ -75,7 +76,7 @@ def _l2_sp(model: Any, precision: Precision) -> Result:
     model.to(dtype)
     _fill(model, target)
     start = {name: torch.from_numpy(array).to(dtype) for name, array in source.items()}
-    terms = create("l2_sp", head=0.01).terms(Step(model, Readings(), None, start), lam=0.01)
+    terms = create("l2_sp", head=0.01).penalty(Step(model, Readings(), None, start), lam=0.01)
     sum(terms.values(), torch.zeros(())).backward()
     return [*target.values(), *source.values()], {
         "backbone": _numbers(terms["l2_sp"]),
@@ -88,7 +89,7 @@ def _bss(batch: int, k: int, precision: Precision, seed: int) -> Result:
     given = inputs.features(batch, 384, 2, seed)
     features = torch.from_numpy(given).to(getattr(torch, precision)).requires_grad_()
     step = Step(nn.Identity(), Readings(features=features), None, {})
-    value = create("bss", k=k).terms(step, lam=0.001)["bss"]
+    value = create("bss", k=k).penalty(step, lam=0.001)["bss"]
     (gradient,) = torch.autograd.grad(value, features)
     return [given], {"value": _numbers(value), "gradient": _numbers(gradient)}
 

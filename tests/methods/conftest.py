@@ -12,7 +12,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from gta.methods import Method, Step
-from gta.models.taps import Readings, TapRequest, Taps, read_source
+from gta.methods.readings import Readings, TapRequest
+from gta.models.taps import Taps, read_source
 
 BATCH, DEPTH, HEADS, WIDTH, PREFIX = 4, 2, 3, 12, 3
 
@@ -66,7 +67,7 @@ class Case:
     def check(self, method: Method, lam: float, expected: dict[str, Tensor]) -> None:
         """The method's terms are ``expected`` in value and gradient, and leave the source alone."""
         step = self.step(method)
-        terms = method.terms(step, lam)
+        terms = method.penalty(step, lam)
         assert terms.keys() == expected.keys()
         parameters = list(self.target.parameters())
         for name, term in terms.items():

@@ -7,7 +7,7 @@ import torch
 
 from gta.errors import GtaError
 from gta.methods import Step, create
-from gta.models.taps import Readings
+from gta.methods.readings import Readings
 from tests.methods.conftest import BATCH
 
 
@@ -34,7 +34,9 @@ def test_one_singular_value_is_the_default(case):
 
 def test_gradient_is_finite_where_features_are_rank_deficient(case):
     features = torch.randn(6, 8).repeat(2, 1).requires_grad_()
-    terms = create("bss", k=8).terms(Step(case.target, Readings(features=features), None, {}), 1.0)
+    terms = create("bss", k=8).penalty(
+        Step(case.target, Readings(features=features), None, {}), 1.0
+    )
     torch.testing.assert_close(terms["bss"], features.square().sum().detach())
     terms["bss"].backward()
     torch.testing.assert_close(features.grad, 2 * features.detach())
@@ -44,7 +46,7 @@ def test_the_smallest_value_is_found_beside_large_ones_in_float32(case):
     rotation, _ = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64))
     values = torch.tensor([1000.0, 300, 200, 100, 50, 20, 10, 0.5], dtype=torch.float64)
     features = (torch.diag(values) @ rotation).float()
-    terms = create("bss").terms(Step(case.target, Readings(features=features), None, {}), 1.0)
+    terms = create("bss").penalty(Step(case.target, Readings(features=features), None, {}), 1.0)
     assert terms["bss"].item() == pytest.approx(0.25, rel=1e-2)
 
 
@@ -52,7 +54,7 @@ def test_half_precision_features_are_decomposed_in_float32(case):
     features = torch.randn(6, 8).bfloat16()
     step = Step(case.target, Readings(features=features), None, {})
     with torch.autocast("cpu", torch.bfloat16):
-        penalty = create("bss").terms(step, 1.0)["bss"]
+        penalty = create("bss").penalty(step, 1.0)["bss"]
     torch.testing.assert_close(penalty, naive(features.float(), 1))
 
 
@@ -66,4 +68,4 @@ def test_everything_trains_and_the_source_is_not_read(case, trained):
 def test_more_values_than_the_features_have_is_an_error(case):
     method = create("bss", k=BATCH + 1)
     with pytest.raises(GtaError, match="bss: k is 5, but the features have 4 singular values"):
-        method.terms(case.step(method), 1.0)
+        method.penalty(case.step(method), 1.0)

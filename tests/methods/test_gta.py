@@ -7,7 +7,7 @@ import torch
 
 from gta.errors import GtaError
 from gta.methods import Step, create
-from gta.models.taps import Readings
+from gta.methods.readings import Readings
 
 
 def equation_5(target, source, *, blocks, divide):
@@ -51,7 +51,7 @@ def test_everything_trains_and_both_are_read(case, trained):
 
 def test_is_zero_where_the_target_is_the_source(case):
     case.target.load_state_dict(case.source.state_dict())
-    penalty = create("gta").terms(case.step(create("gta")), 1.0)["gta"]
+    penalty = create("gta").penalty(case.step(create("gta")), 1.0)["gta"]
     assert abs(penalty.item()) < 1e-24
 
 
@@ -60,7 +60,7 @@ def test_half_precision_readings_are_compared_in_float32(case):
     source = torch.randn(2, 4, 3, 9).bfloat16()
     step = Step(case.target, Readings(target), Readings(source), {})
     with torch.autocast("cpu", torch.bfloat16):
-        penalty = create("gta").terms(step, 1.0)["gta"]
+        penalty = create("gta").penalty(step, 1.0)["gta"]
     assert penalty.dtype == torch.float32
     torch.testing.assert_close(penalty, (target.float() - source.float()).square().sum() / 4)
 
@@ -71,4 +71,4 @@ def test_a_step_without_the_readings_is_an_error(case):
         Step(case.target, Readings(torch.zeros(1, 1, 1, 1)), None, {}),
     ):
         with pytest.raises(GtaError, match="method gta: the step lacks a reading"):
-            create("gta").terms(step, 1.0)
+            create("gta").penalty(step, 1.0)

@@ -7,7 +7,7 @@ import torch
 
 from gta.errors import GtaError
 from gta.methods import Step, create
-from gta.models.taps import Readings
+from gta.methods.readings import Readings
 from tests.methods.conftest import BATCH, DEPTH, PREFIX
 
 READING = {"block_guide": "block_output", "msa_guide": "msa_output"}
@@ -65,4 +65,4 @@ def test_everything_trains_and_both_are_read(case, trained, name):
 @pytest.mark.parametrize("name", READING)
 def test_a_step_without_the_readings_is_an_error(case, name):
     with pytest.raises(GtaError, match=f"method {name}: the step lacks a reading"):
-        create(name).terms(Step(case.target, Readings(), Readings(), {}), 1.0)
+        create(name).penalty(Step(case.target, Readings(), Readings(), {}), 1.0)

@@ -7,7 +7,7 @@ import torch
 
 from gta.errors import GtaError
 from gta.methods import Step, create
-from gta.models.taps import Readings
+from gta.methods.readings import Readings
 
 
 def naive(case, trainable=lambda name: True):
@@ -36,13 +36,13 @@ def test_weight_of_the_head_is_a_setting(case):
 def test_frozen_parameters_do_not_count(case):
     case.target.pos_embed.requires_grad_(False)
     backbone, _ = naive(case, trainable=lambda name: name != "pos_embed")
-    terms = create("l2_sp").terms(case.step(create("l2_sp")), 1.0)
+    terms = create("l2_sp").penalty(case.step(create("l2_sp")), 1.0)
     torch.testing.assert_close(terms["l2_sp"], backbone)
 
 
 def test_at_the_source_only_the_head_is_drawn(case):
     case.target.load_state_dict(case.source.state_dict())
-    terms = create("l2_sp").terms(case.step(create("l2_sp")), 0.01)
+    terms = create("l2_sp").penalty(case.step(create("l2_sp")), 0.01)
     assert terms["l2_sp"] == 0
     gradients = torch.autograd.grad(
         sum(terms.values(), torch.zeros(())), list(case.target.parameters())
@@ -65,4 +65,4 @@ def test_a_source_that_lacks_a_parameter_is_an_error(case):
     del weights["blocks.1.mlp.fc1.weight"]
     step = Step(case.target, Readings(), None, weights)
     with pytest.raises(GtaError, match=r"l2_sp: the source has no parameter blocks.1.mlp.fc1"):
-        create("l2_sp").terms(step, 0.01)
+        create("l2_sp").penalty(step, 0.01)

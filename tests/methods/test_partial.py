@@ -49,5 +49,5 @@ def test_no_penalty_and_nothing_read(case, name):
     method = create(name)
     assert method.taps is None
     assert method.source_taps is None
-    assert method.terms(case.step(method), 1.0) == {}
+    assert method.penalty(case.step(method), 1.0) == {}
     assert method.weight_decay

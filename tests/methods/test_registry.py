@@ -1,27 +1,26 @@
-"""Names and settings of the methods."""
+"""Names, facts and settings of the package's methods."""
 
 from __future__ import annotations
 
 import pytest
 
-from gta import catalog
 from gta.errors import GtaError
-from gta.methods import METHODS, create, settings
+from gta.methods import METHODS, Method, create
+
+ORDER = ["finetune", "l2_sp", "bss", "attention_only", "ffn_only", "gta"]
 
 
-def test_registry_and_catalog_name_the_same_methods():
-    assert set(METHODS) == set(catalog.METHODS)
+def test_the_papers_methods_come_first_in_its_order():
+    assert list(METHODS)[: len(ORDER)] == ORDER
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_registry_and_catalog_agree_on_settings(name):
-    assert set(settings(name)) == set(catalog.METHODS[name].settings)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_catalog_gives_a_grid_where_lambda_has_an_effect(name):
-    penalised = type(create(name)).terms is not METHODS["finetune"].terms
-    assert bool(catalog.METHODS[name].grid) == penalised
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_facts_of_a_method(method):
+    penalised = method.penalty is not Method.penalty
+    assert bool(method.grid) == penalised
+    assert (method.default_lam in method.grid) == penalised
+    assert method.title
+    assert method() == create(method.name)
 
 
 @pytest.mark.parametrize(
@@ -30,19 +29,18 @@ def test_catalog_gives_a_grid_where_lambda_has_an_effect(name):
         ("gtx", {}, "no method is named 'gtx'; there are finetune, l2_sp,"),
         ("gta", {"reductoin": "sum"}, "method gta: unknown setting 'reductoin'; it accepts red"),
         ("finetune", {"k": 1}, "method finetune: unknown setting 'k'; it accepts none"),
-        ("gta", {"reduction": "max"}, "method gta: reduction must be sum or mean, not 'max'"),
-        ("gta", {"blocks": "last"}, "method gta: blocks must be all or a list of indices"),
-        ("gta", {"blocks": []}, "method gta: blocks must be all or a list of indices"),
-        ("gta", {"blocks": [0.5]}, "method gta: blocks must be all or a list of indices"),
-        ("msa_guide", {"tokens": "patch"}, "method msa_guide: tokens must be all, patches or cls"),
-        ("block_guide", {"reduction": 1}, "method block_guide: reduction must be sum or mean"),
-        ("bss", {"k": 0}, "method bss: k must be a whole number from 1, not 0"),
-        ("bss", {"k": True}, "method bss: k must be a whole number from 1, not True"),
-        ("l2_sp", {"head": -1}, "method l2_sp: head must be a number from 0, not -1"),
-        ("l2_sp", {"head": "small"}, "method l2_sp: head must be a number from 0, not 'small'"),
+        ("gta", {"reduction": "max"}, "method gta: reduction: 'max': Input should be 'sum' or"),
+        ("gta", {"blocks": "last"}, "method gta: blocks: 'last': Input should be 'all'"),
+        ("gta", {"blocks": []}, "method gta: blocks: []: "),
+        ("gta", {"blocks": [0.5]}, "method gta: blocks: "),
+        ("msa_guide", {"tokens": "patch"}, "method msa_guide: tokens: 'patch': "),
+        ("bss", {"k": 0}, "method bss: k: 0: Input should be greater than or equal to 1"),
+        ("bss", {"k": True}, "method bss: k: True: Input should be a valid integer"),
+        ("l2_sp", {"head": -1}, "method l2_sp: head: -1: Input should be greater than or equal"),
+        ("l2_sp", {"head": "small"}, "method l2_sp: head: 'small': Input should be a valid number"),
     ],
 )
-def test_what_a_method_does_not_know_is_an_error(name, values, message):
+def test_invalid_settings_are_errors(name, values, message):
     with pytest.raises(GtaError) as raised:
         create(name, **values)
     assert str(raised.value).startswith(message)

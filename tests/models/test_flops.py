@@ -12,8 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gta import methods
 from gta.catalog import ACCELERATORS
+from gta.methods.readings import TapRequest
 from gta.models.flops import outline, source_flops, training_flops
-from gta.models.taps import TapRequest, read_source
+from gta.models.taps import read_source
 from gta.models.vit import create
 
 if TYPE_CHECKING:

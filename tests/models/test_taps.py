@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gta.errors import GtaError
-from gta.models.taps import Readings, TapRequest, Taps, read_source, read_source_each
+from gta.methods.readings import Readings, TapRequest
+from gta.models.taps import Taps, read_source, read_source_each
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -135,11 +135,11 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         (lambda c: override(c, mix=["cutmix"]), "overrides: there is no mix 'cutmix'"),
         (
             lambda c: c["methods"].update(gta={"reduce": "sum"}),
-            "methods.gta.reduce: unknown key",
+            "methods.gta.reduce: unknown key; gta has: grid, reduction, blocks",
         ),
         (
             lambda c: c["methods"].update(bss={"reduction": "sum"}),
-            "methods: bss has no setting 'reduction'; it has: grid, k",
+            "methods.bss.reduction: unknown key; bss has: grid, k",
         ),
         (
             lambda c: c["methods"].update(gta={"reduction": "avg"}),
@@ -159,7 +159,7 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         ),
         (
             lambda c: c["methods"].update(finetune={"grid": [1]}),
-            "methods: finetune has no penalty, so no grid of lambdas",
+            "methods.finetune.grid: unknown key; finetune has none",
         ),
         # what does not fit together
         (lambda c: c.update(tables=["table9"]), "tables: "),

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gta.catalog import METHODS
+from gta.methods import METHODS
 from gta.study import Run, Study
 from gta.study.config import MethodSettings
 from gta.study.load import merge
@@ -108,11 +108,6 @@ def test_method_settings_are_passed_on_as_given(tiny_study: Study) -> None:
     }
     assert study.method_settings("bss") == study.method_settings("gta") == {}
     assert study.grid("bss") == (0.0001, 0.001, 0.01)
-
-
-def test_every_setting_in_the_catalog_has_a_type() -> None:
-    own = {key for method in METHODS.values() for key in method.settings}
-    assert own <= MethodSettings.model_fields.keys() - {"grid"}
 
 
 def test_transmix_settings_change_the_mixed_runs(tiny_study: Study) -> None:

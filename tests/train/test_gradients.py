@@ -14,8 +14,9 @@ from torch import Tensor
 from gta import methods
 from gta.errors import GtaError
 from gta.methods.base import Method
+from gta.methods.readings import Readings, TapRequest
 from gta.mixing import Mix, NoMix, TransMix
-from gta.models.taps import Readings, TapRequest, Taps, read_source
+from gta.models.taps import Taps, read_source
 from gta.train.gradients import Gradients, Objective, values_of
 from gta.train.microbatch import DropPaths, micro_batches
 
@@ -116,7 +117,7 @@ def test_the_batch_at_once_is_the_plain_loss():
     assert method.source_taps is not None
     source = read_source(case.source, case.mixed.images, method.source_taps)
     cross_entropy = mix.cross_entropy(logits, case.mixed, target, 0.1)
-    (penalty,) = method.terms(methods.Step(case.model, target, source, {}), 0.7).values()
+    (penalty,) = method.penalty(methods.Step(case.model, target, source, {}), 0.7).values()
     torch.stack([cross_entropy, penalty]).sum().backward()
     assert torch.equal(gradients.terms["cross_entropy"], cross_entropy)
     assert torch.equal(gradients.terms["gta"], penalty)

@@ -17,8 +17,9 @@ from gta.data.sampler import BatchStream
 from gta.data.splits import subset_of
 from gta.data.store import Store
 from gta.errors import GtaError
+from gta.methods.readings import TapRequest
 from gta.models.sources import load_backbone, load_source, read_weights
-from gta.models.taps import TapRequest, read_source
+from gta.models.taps import read_source
 from gta.models.vit import create, initialise_head
 from gta.study import Run, Study
 from tests.samples import CLASSES

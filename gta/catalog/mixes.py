@@ -1,0 +1,7 @@
+"""The ways of mixing the images of a batch, and their titles."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+MIXES: MappingProxyType[str, str] = MappingProxyType({"none": "", "transmix": "TransMix"})

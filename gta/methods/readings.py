@@ -1,0 +1,79 @@
+"""What a method may read from a ViT: the request and the readings. No torch here.
+
+``gta.models.taps`` takes the readings. Shapes: B images, M blocks read, T tokens of which N are
+patches (the others are the prefix: [cls], then registers), D the width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Blocks = Literal["all"] | Annotated[tuple[int, ...], Field(min_length=1)]
+"""Block indices, -1 being the last block, or ``"all"``."""
+
+
+@dataclass(frozen=True)
+class TapRequest:
+    """Readings to take, and from which blocks: ``"all"`` or indices, -1 being the last block.
+
+    ``a | b`` requests what either requests.
+
+    Attributes:
+        cls_logits: attention logits of the [cls] query over the patches, before the softmax.
+        cls_attention: attention of [cls] on the patches, after the softmax over all tokens.
+        msa_output: output of the attention module, after its projection.
+        block_output: output of the block.
+        features: input of the head.
+    """
+
+    cls_logits: Blocks = ()
+    cls_attention: Blocks = ()
+    msa_output: Blocks = ()
+    block_output: Blocks = ()
+    features: bool = False
+
+    def __or__(self, other: TapRequest) -> TapRequest:
+        return TapRequest(
+            _union(self.cls_logits, other.cls_logits),
+            _union(self.cls_attention, other.cls_attention),
+            _union(self.msa_output, other.msa_output),
+            _union(self.block_output, other.block_output),
+            self.features or other.features,
+        )
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Readings of one forward pass; a kind that was not requested is None or empty.
+
+    Blocks are in ascending order, so ``[-1]`` is the last block that was requested.
+
+    Attributes:
+        cls_logits: (M, B, heads, N), q k^T / sqrt(d_head) with q of [cls] and k of the patches;
+            at least float32, also under autocast. Equation 5 of the paper compares these.
+        cls_attention: (M, B, heads, N), the patches' part of the softmax over all T keys: rows
+            sum to 1 less the share of the prefix tokens.
+        msa_output: M tensors (B, T, D), before layer scale and the skip connection.
+        block_output: M tensors (B, T, D).
+        features: (B, D), after norm, pooling and ``fc_norm``.
+        prefix_tokens: T - N.
+    """
+
+    cls_logits: Tensor | None = None
+    cls_attention: Tensor | None = None
+    msa_output: tuple[Tensor, ...] = ()
+    block_output: tuple[Tensor, ...] = ()
+    features: Tensor | None = None
+    prefix_tokens: int = 1
+
+
+def _union(a: Blocks, b: Blocks) -> Blocks:
+    if isinstance(a, str) or isinstance(b, str):
+        return "all"
+    return tuple(sorted({*a, *b}))
