@@ -10,9 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gta.methods import METHODS
 from gta.study import Run, Study
-from gta.study.config import MethodSettings
 from gta.study.load import merge
 
 
