@@ -36,7 +36,7 @@ from benchmarks.inputs import pictures, working_folder, write_jpegs, write_store
 from benchmarks.machine import cores, describe
 from benchmarks.measures.step import STUDY
 from gta.data.augment import Augmenter
-from gta.data.loader import Loader, hands
+from gta.data.loader import Loader, loader_workers
 from gta.study import Study
 from gta.train.learner import Learner, Start
 
@@ -126,7 +126,7 @@ def ours(who: str, folder: Path) -> Loop:
     images = pictures(IMAGES, 500)
     store = write_store(images, folder / "images", CLASSES, ["train"] * IMAGES, 320)
     write_jpegs(images, folder / "jpegs", CLASSES)
-    augmenter, (threads, ahead) = Augmenter(learner.recipe, seed=0), hands(CPU)
+    augmenter, (threads, ahead) = Augmenter(learner.recipe, seed=0), loader_workers(CPU)
     loader = Loader(store, np.arange(IMAGES), augmenter, BATCH, threads, ahead)
 
     def iteration() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gta.data.augment import Evaluator
-from gta.data.loader import evaluation_batches, hands
+from gta.data.loader import evaluation_batches, loader_workers
 from gta.data.store import Store
 from gta.methods.readings import TapRequest
 from gta.models.taps import Taps
@@ -109,8 +109,10 @@ def evaluate_each(
     """
     request = LAST_ROW if with_mass and store.has_masks else None
     said = [_Said() for _ in models]
-    for batch, views in evaluation_batches(store, positions, evaluator, BATCH, *hands(device)):
-        images = views.to(device)
+    batches = evaluation_batches(
+        store, positions, evaluator, BATCH, *loader_workers(device), device
+    )
+    for batch, images in batches:
         labels = torch.from_numpy(store.labels[batch]).long().to(device)
         masks = None
         if request is not None:

@@ -1,4 +1,4 @@
-"""Fixtures that many tests share. Nothing here imports torch."""
+"""Fixtures that many tests share. Nothing here imports torch, except for tests of a GPU."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ hypothesis.settings.register_profile("gta", deadline=None)
 hypothesis.settings.load_profile("gta")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    of_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if not of_gpu:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in of_gpu:
+            item.add_marker(pytest.mark.skip(reason="there is no GPU that torch can use"))
 
 
 @pytest.fixture

@@ -1,4 +1,9 @@
-"""From a store's images to a batch: augmentation for training, resize and crop for testing."""
+"""From a store's images to a batch: augmentation for training, resize and crop for testing.
+
+A batch is written image by image on the host, as float32 or as bytes, and finished where it is
+used: a batch of bytes is a quarter of the size to copy, and normalising it is nothing to a GPU.
+Both ways give the same numbers, bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from gta.data.device_randaugment import operate
+from gta.data.device_randaugment import Program, compile_program, execute
 from gta.data.randaugment import Operation, RandAugment
 from gta.data.seeds import Stream, derive
 from gta.errors import GtaError
@@ -28,11 +33,11 @@ Box = tuple[int, int, int, int]  # top, left, height, width
 
 @dataclass(frozen=True)
 class View:
-    """What was drawn for one image of a batch.
+    """The random choices for one image of a batch.
 
     Attributes:
-        box: what is cut out of it, before it is resized; None for all.
-        corner: how far down and right a shifted image begins in its reflected surroundings.
+        box: the part that is cropped before the resize; None for the whole image.
+        corner: where a shifted image begins in its reflected surroundings, rows and columns.
         mirrored: whether left and right are exchanged.
         operations: of RandAugment.
     """
@@ -46,8 +51,8 @@ class View:
 class Augmenter:
     """Random views of training images.
 
-    All that is random in a batch follows from (seed, iteration), whatever came before, so
-    that training can go on from any iteration and runs of one seed see the same pixels.
+    Every random choice follows from (seed, iteration) alone, so that training can resume at any
+    iteration and runs of one seed see the same pixels.
     """
 
     def __init__(self, recipe: Recipe, seed: int) -> None:
@@ -55,12 +60,13 @@ class Augmenter:
         self.augment: Augment = recipe.augment
         self.size = recipe.image_size
         self.seed = seed
-        self._normalise = _Normalisation(recipe)
+        self._normalise = Normalisation(recipe)
         self._mode = InterpolationMode(self.augment.interpolation)
         self._randaugment = None
+        self._fill = torch.zeros(3, 1, 1)
         if self.augment.randaugment is not None:
             red, green, blue = (min(255, round(255 * value)) for value in recipe.mean)
-            self._fill = [float(red), float(green), float(blue)]
+            self._fill = torch.tensor([red, green, blue], dtype=torch.float32).view(3, 1, 1)
             interpolation = getattr(Image.Resampling, self.augment.interpolation.upper())
             self._randaugment = RandAugment(
                 self.augment.randaugment, (red, green, blue), interpolation
@@ -68,7 +74,7 @@ class Augmenter:
         self._on_device = self._randaugment is not None and self.augment.randaugment_on == "device"
 
     def __call__(self, images: Sequence[Pixels], iteration: int) -> Tensor:
-        """Augment a batch.
+        """Augment a batch on the CPU.
 
         Args:
             images: each (height, width, 3) uint8.
@@ -80,26 +86,28 @@ class Augmenter:
         batch, views = self.empty(len(images)), self.draw(images, iteration)
         for image, view, out in zip(images, views, batch.numpy(), strict=True):
             self.write(image, view, out)
-        return self.finish(batch, views)
+        return self.finish(batch, self.program(views))
 
-    def empty(self, images: int, pinned: bool = False) -> Tensor:
-        """Where a batch of so many images goes, (B, 3, image_size, image_size).
-
-        Bytes where RandAugment comes on the device, else float32; in pinned memory if asked for.
-        """
-        shape = (images, 3, self.size, self.size)
-        kind = torch.uint8 if self._on_device else torch.float32
-        return torch.empty(shape, dtype=kind, pin_memory=pinned)
-
-    def draw(self, images: Sequence[Pixels], iteration: int) -> list[View]:
-        """All that is random in a batch; what ``write`` does with it is not.
+    def empty(self, images: int, as_bytes: bool = False, pinned: bool = False) -> Tensor:
+        """An uninitialised batch for ``write``, (images, 3, image_size, image_size).
 
         Args:
-            images: of which the sizes alone are looked at.
+            images: how many.
+            as_bytes: uint8, which ``finish`` normalises; always so where RandAugment runs on the
+                device. Otherwise float32.
+            pinned: in memory that a GPU copies from on its own.
+        """
+        return _empty(images, self.size, as_bytes or self._on_device, pinned)
+
+    def draw(self, images: Sequence[Pixels], iteration: int) -> list[View]:
+        """Make the random choices for a batch; everything after is deterministic.
+
+        Args:
+            images: only their sizes matter.
             iteration: of the batch.
 
         Raises:
-            GtaError: if an image must be cropped or resized, and the recipe does not say how.
+            GtaError: an image must be cropped or resized, and the recipe does not say how.
         """
         count = len(images)
         seed = derive(self.seed, Stream.AUGMENTATION, iteration)
@@ -126,13 +134,19 @@ class Augmenter:
         height, width, _ = image.shape
         return _random_box(height, width, self.augment.scale, self.augment.ratio, generator)
 
+    def program(self, views: Sequence[View]) -> Program | None:
+        """What is left of RandAugment for ``finish``; None where ``write`` does all of it."""
+        if not self._on_device:
+            return None
+        return compile_program([view.operations for view in views], self.size)
+
     def write(self, image: Pixels, view: View, out: NDArray[Any]) -> None:
-        """Augment one image; threads may work at different ones.
+        """Augment one image; threads may work on different ones.
 
         Args:
             image: (height, width, 3) uint8.
-            view: what was drawn for it.
-            out: (3, image_size, image_size), where it goes in a batch of ``empty``.
+            view: its random choices.
+            out: (3, image_size, image_size), its place in a batch of ``empty``.
         """
         if view.box is not None:
             top, left, height, width = view.box
@@ -145,51 +159,56 @@ class Augmenter:
             image = _shifted(image, self.augment.shift, view.corner)
         if view.mirrored:
             image = image[:, ::-1]
-        if self._on_device:
-            out[:] = image.transpose(2, 0, 1)
-            return
-        if view.operations:
+        if view.operations and not self._on_device:
             picture = Image.fromarray(np.ascontiguousarray(image))
             for operation in view.operations:
                 picture = operation(picture)
             image = np.asarray(picture)
-        self._normalise(image, out)
+        self._normalise.write(image, out)
 
-    def finish(self, batch: Tensor, views: Sequence[View]) -> Tensor:
-        """Do what is left to be done where the batch is: nothing, or RandAugment.
+    def finish(self, batch: Tensor, program: Program | None = None) -> Tensor:
+        """Do what is left, where the batch is: RandAugment on the device, normalisation of bytes.
 
         Args:
-            batch: of ``empty``, written, on any device.
-            views: of its images.
+            batch: of ``empty``, written, on any device; changed in place.
+            program: of ``program``, its tensors on that device.
 
         Returns:
             (B, 3, image_size, image_size) float32, normalised, on that device.
         """
-        if not self._on_device:
-            return batch
-        images = []
-        for image, view in zip(batch, views, strict=True):
-            for operation in view.operations:
-                image = operate(image, operation, self._fill)
-            images.append(image)
-        return self._normalise.batch(torch.stack(images))
+        if program is not None:
+            self._fill = self._fill.to(batch.device)
+            batch = execute(program, batch, self._fill)
+        return self._normalise.finish(batch)
 
 
 class Evaluator:
-    """The one view of a test image: shorter side to ``resize``, then the central square."""
+    """The view of a test image: shorter side to ``resize``, then the central square."""
 
     def __init__(self, recipe: Recipe) -> None:
         """Set up for a recipe."""
         self.evaluation: Evaluation = recipe.evaluation
         self.size = recipe.image_size
-        self._normalise = _Normalisation(recipe)
+        self._normalise = Normalisation(recipe)
 
     def __call__(self, images: Sequence[Pixels]) -> Tensor:
         """Bring images, each (height, width, 3) uint8, to (B, 3, image_size, image_size)."""
-        batch = np.empty((len(images), 3, self.size, self.size), dtype=np.float32)
-        for image, out in zip(images, batch, strict=True):
-            self._normalise(self.pixels(image).numpy(), out)
-        return torch.from_numpy(batch)
+        batch = self.empty(len(images))
+        for image, out in zip(images, batch.numpy(), strict=True):
+            self.write(image, out)
+        return batch
+
+    def empty(self, images: int, as_bytes: bool = False, pinned: bool = False) -> Tensor:
+        """An uninitialised batch for ``write``, as ``Augmenter.empty``."""
+        return _empty(images, self.size, as_bytes, pinned)
+
+    def write(self, image: Pixels, out: NDArray[Any]) -> None:
+        """Write an image's view to its place in a batch of ``empty``, (3, side, side)."""
+        self._normalise.write(self.pixels(image).numpy(), out)
+
+    def finish(self, batch: Tensor) -> Tensor:
+        """Normalise a written batch where it is, if it is one of bytes."""
+        return self._normalise.finish(batch)
 
     def mask(self, mask: NDArray[np.bool_]) -> Tensor:
         """Bring an object mask to the same view, (image_size, image_size) bool."""
@@ -218,27 +237,43 @@ class Evaluator:
         return F.center_crop(resized, [self.size, self.size])
 
 
-class _Normalisation:
-    """From bytes to what the model takes: (x / 255 - mean) / std."""
+class Normalisation:
+    """From bytes to what the model takes: (x / 255 - mean) / std, on the host or on a device.
+
+    The same float32 operations in the same order everywhere, so that the results are equal bit for
+    bit. Divisors are tensors: PyTorch's CUDA kernel multiplies by the reciprocal of a number.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         self._mean = np.array(recipe.mean, dtype=np.float32)[:, None, None]
         self._std = np.array(recipe.std, dtype=np.float32)[:, None, None]
+        self._there = (torch.tensor(255.0), torch.tensor(self._mean), torch.tensor(self._std))
 
-    def __call__(self, image: Pixels, out: NDArray[np.float32]) -> None:
+    def write(self, image: Pixels, out: NDArray[Any]) -> None:
         """Write an image, (height, width, 3), into ``out``, (3, height, width).
 
-        One image at a time stays in a core's cache; a batch would not.
+        Bytes are copied as they are; float32 is normalised, one image at a time, which stays in a
+        core's cache as a batch would not.
         """
         np.copyto(out, image.transpose(2, 0, 1))
+        if out.dtype == np.uint8:
+            return
         np.divide(out, 255, out=out)
         np.subtract(out, self._mean, out=out)
         np.divide(out, self._std, out=out)
 
-    def batch(self, images: Tensor) -> Tensor:
-        """The same of bytes (B, 3, height, width) on any device, in the same order."""
-        mean, std = (torch.from_numpy(a).to(images.device) for a in (self._mean, self._std))
-        return images.float().div_(255).sub_(mean).div_(std)
+    def finish(self, batch: Tensor) -> Tensor:
+        """Normalise a batch of bytes, (B, 3, height, width), on its device; leave float32 alone."""
+        if batch.dtype != torch.uint8:
+            return batch
+        most, mean, std = (constant.to(batch.device) for constant in self._there)
+        self._there = most, mean, std  # the copy waits for the device: once
+        return batch.float().div_(most).sub_(mean).div_(std)
+
+
+def _empty(images: int, side: int, as_bytes: bool, pinned: bool) -> Tensor:
+    kind = torch.uint8 if as_bytes else torch.float32
+    return torch.empty((images, 3, side, side), dtype=kind, pin_memory=pinned)
 
 
 def _tensor(image: Pixels) -> Tensor:

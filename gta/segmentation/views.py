@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gta.attention import uncropped
-from gta.data.augment import Evaluator
+from gta.data.augment import Evaluator, Normalisation
 from gta.data.store import Store
+from gta.data.transfer import Transfer
 from gta.segmentation.agreement import Grid, Objects, objects_of
 from gta.study import Recipe, Study
 
@@ -36,11 +36,14 @@ class View:
     def batches(
         self, recipe: Recipe, size: int, device: torch.device
     ) -> Iterator[tuple[Tensor, Objects]]:
-        """Images (B, 3, S, S), normalised, and their objects, on the device."""
-        evaluator = Evaluator(uncropped(recipe, self.pixels.shape[1]))
+        """Images (B, 3, S, S), copied as bytes and normalised on the device, and their objects."""
+        normalise, transfer = Normalisation(recipe), Transfer(device)
         for start in range(0, len(self.pixels), size):
             some = slice(start, start + size)
-            yield evaluator(list(self.pixels[some])).to(device), self.objects[some].to(device)
+            pixels = torch.from_numpy(self.pixels[some])
+            (there,) = transfer.send([pixels]).take()
+            images = normalise.finish(there.permute(0, 3, 1, 2).contiguous())
+            yield images, self.objects[some].to(device)
 
 
 def view_of(

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gta.data.augment import Augmenter, Evaluator
-from gta.data.loader import Loader, hands
+from gta.data.loader import Loader, loader_workers
 from gta.data.seeds import Stream, derive
 from gta.data.splits import subset_of
 from gta.data.store import Store
@@ -70,7 +70,7 @@ class Feed:
         self.subset = subset_of(study, run, store)
         self.evaluator = Evaluator(recipe)
         self.heldout_every = study.config.heldout_every if self.subset.heldout.size else 0
-        augmenter, (threads, ahead) = Augmenter(recipe, run.seed), hands(device)
+        augmenter, (threads, ahead) = Augmenter(recipe, run.seed), loader_workers(device)
         train = self.subset.train
         self.loader = Loader(store, train, augmenter, recipe.batch_size, threads, ahead, device)
 

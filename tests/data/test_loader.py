@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gta.data.augment import Augmenter, Evaluator
-from gta.data.loader import AHEAD, Loader, evaluation_batches, hands
+from gta.data.loader import AHEAD, Loader, evaluation_batches, loader_workers
 from gta.data.sampler import BatchStream
 from gta.data.store import Item, Store, write
 from gta.errors import GtaError
@@ -62,7 +62,15 @@ def plainly(store: Store, iteration: int) -> tuple[Tensor, list[int]]:
 
 @pytest.mark.parametrize(
     "how",
-    [{}, {"threads": 3}, {"ahead": 1}, {"threads": 2, "ahead": 3}, {"threads": 4, "ahead": 1}],
+    [
+        {},
+        {"threads": 3},
+        {"ahead": 1},
+        {"threads": 2, "ahead": 3},
+        {"threads": 4, "ahead": 1},
+        {"as_bytes": True},
+        {"threads": 2, "ahead": 1, "as_bytes": True},
+    ],
 )
 @pytest.mark.parametrize("iterations", [range(8), [5, 6, 0, 1, 1, 7]])
 def test_batches_are_bit_for_bit_the_plain_ones(
@@ -151,7 +159,7 @@ def test_what_the_device_augments_is_the_same_whoever_made_the_rest(
             assert not torch.equal(images, plainly(store, iteration)[0])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("where", ["host", "device"])
 def test_a_gpus_batches_are_the_same(store: Store, where: str) -> None:
     views = augmenter(VIEWS | {"randaugment_on": where})
@@ -169,12 +177,14 @@ def test_a_gpus_batches_are_the_same(store: Store, where: str) -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("ahead", [0, 2])
 @pytest.mark.parametrize("size", [4, 10, 100])
+@pytest.mark.parametrize("as_bytes", [False, True])
 def test_evaluation_batches_are_the_plain_views(
-    store: Store, threads: int, ahead: int, size: int
+    store: Store, threads: int, ahead: int, size: int, as_bytes: bool
 ) -> None:
     before = threading.active_count()
     evaluator, positions = Evaluator(recipe()), np.array([3, 1, *range(5, 24)])
-    made = list(evaluation_batches(store, positions, evaluator, size, threads, ahead))
+    how: dict[str, Any] = {"threads": threads, "ahead": ahead, "as_bytes": as_bytes}
+    made = list(evaluation_batches(store, positions, evaluator, size, **how))
     assert [len(batch) for batch, _ in made[:-1]] == [size] * (len(made) - 1)
     assert np.concatenate([batch for batch, _ in made]).tolist() == positions.tolist()
     expected = evaluator(store.images(positions))
@@ -193,5 +203,5 @@ def test_who_stops_looking_leaves_no_threads(store: Store) -> None:
 
 def test_images_are_made_ahead_for_a_gpu_alone() -> None:
     threads = torch.get_num_threads()
-    assert hands(torch.device("cpu")) == (threads, 0)
-    assert hands(torch.device("cuda", 1)) == (threads, AHEAD)
+    assert loader_workers(torch.device("cpu")) == (threads, 0)
+    assert loader_workers(torch.device("cuda", 1)) == (threads, AHEAD)
