@@ -36,6 +36,7 @@ FLOORS: dict[str, int] = {
     "status": 1,
     "devices": 1,
     "locks": 1,
+    "slurm": 1,
     "results": 1,
     "study": 1,
     "catalog": 1,

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -50,7 +51,7 @@ JobAcctGatherParams=OverMemoryKill
 SwitchType=switch/none
 ReturnToService=1
 KillWait=5
-MinJobAge=300
+MinJobAge={min_job_age}
 SchedulerType=sched/backfill
 SchedulerParameters=sched_min_interval=10000,bf_interval=5,sched_interval=5
 SelectType=select/cons_tres
@@ -110,14 +111,16 @@ def why_not(accounting: bool = False) -> str | None:
 class Cluster:
     """A cluster that runs while the ``with`` block does."""
 
-    def __init__(self, base: Path, accounting: bool = False) -> None:
+    def __init__(self, base: Path, accounting: bool = False, min_job_age: int = 300) -> None:
         """Remember what to start.
 
         Args:
             base: an empty folder with a short path (it holds sockets).
             accounting: whether to keep accounts, with an account `lab` for root.
+            min_job_age: seconds after its end when SLURM forgets a job.
         """
         self.base = base
+        self.min_job_age = min_job_age
         self.accounting = accounting
         self.env = {**os.environ, "SLURM_CONF": str(base / "slurm.conf")}
         self._daemons: list[subprocess.Popen[bytes]] = []
@@ -144,7 +147,9 @@ class Cluster:
         for name in ("munge", "state", "spool"):
             (base / name).mkdir(mode=0o700 if name == "munge" else 0o755)
         conf = SLURM_CONF + (ACCOUNTING_CONF if self.accounting else "")
-        (base / "slurm.conf").write_text(conf.format(base=base, node=NODE))
+        (base / "slurm.conf").write_text(
+            conf.format(base=base, node=NODE, min_job_age=self.min_job_age)
+        )
         # without File=, jobs are given no index of their GPU
         (base / "gres.conf").write_text("Name=gpu File=/dev/null,/dev/zero\n")
         (base / "cgroup.conf").write_text("")
@@ -277,6 +282,19 @@ class Cluster:
     def warn(self, number: str) -> None:
         """Send a job's steps SIGTERM, as `--signal=TERM@120` does before the end."""
         self._run("scancel", "--signal=TERM", number)
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """Stop slurmctld while the block runs, and wait until it answers again."""
+        (controller,) = (daemon for daemon in self._daemons if "slurmctld" in daemon.args)
+        controller.terminate()
+        controller.wait(30)
+        self._daemons.remove(controller)
+        try:
+            yield
+        finally:
+            self._daemon("slurmctld", "-D")
+            self._until("scontrol", "show", "config")
 
     def node(self, state: str) -> None:
         """Set the node ``down`` or, once its jobs are gone, have it ``resume``."""

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -20,9 +21,9 @@ HASTE = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10
 
 
 @contextmanager
-def running(accounting: bool = False) -> Iterator[Cluster]:
-    """A cluster, started from nothing in a folder of its own."""
-    reason = why_not(accounting)
+def running(**options: Any) -> Iterator[Cluster]:
+    """A cluster, started from nothing in a folder of its own; options are those of `Cluster`."""
+    reason = why_not(options.get("accounting", False))
     if reason:
         pytest.skip(reason)
     # not pytest's own folder, which is another one for each worker and too deep for sockets
@@ -30,7 +31,7 @@ def running(accounting: bool = False) -> Iterator[Cluster]:
         stack.enter_context(FileLock(Path(tempfile.gettempdir()) / "gta-tests-slurm.lock"))
         base = Path(tempfile.mkdtemp(prefix="gta-slurm-"))
         stack.callback(shutil.rmtree, base, ignore_errors=True)
-        yield stack.enter_context(Cluster(base, accounting))
+        yield stack.enter_context(Cluster(base, **options))
 
 
 @pytest.fixture
@@ -44,6 +45,13 @@ def cluster() -> Iterator[Cluster]:
 def accounting_cluster() -> Iterator[Cluster]:
     """A cluster that keeps accounts."""
     with running(accounting=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def forgetful_cluster() -> Iterator[Cluster]:
+    """A cluster that forgets a job a minute after its end, in place of five."""
+    with running(min_job_age=10) as cluster:
         yield cluster
 
 

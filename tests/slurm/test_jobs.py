@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.slurm.cluster import Cluster
+from tests.slurm.conftest import HASTE, on
 from tests.staged import KEYS, StagedStudy, until
 
 pytestmark = pytest.mark.xdist_group("slurm")
@@ -171,3 +175,48 @@ def test_a_job_goes_back_into_the_queue_when_its_node_goes_down(
     assert {event["job"] for event in staged.events("started")} == {job["JobId"]}
     assert len(staged.events("trained", "gta-1")) == 1
     assert not staged.half_written()
+
+
+@pytest.mark.slow
+def test_a_call_outlives_an_outage_of_slurm(
+    cluster: Cluster, staged: StagedStudy, start: Callable
+) -> None:
+    staged.ready()
+    staged.order("gta-0.1", "wait first")
+    staged.order("gta-1", "wait second")
+    head = start("gta-0.1", "gta-1")
+    staged.wait_for("started", count=2)
+    with cluster.outage():
+        (staged.folder / "first").touch()  # a job ends while SLURM is away
+        staged.wait_for("trained", "gta-0.1")
+        time.sleep(30)  # several rounds of checks, of `scontrol` too, would fail
+    (staged.folder / "second").touch()
+    staged.finish(head)
+    assert len(staged.events("started")) == 2
+
+
+@pytest.mark.slow
+def test_jobs_that_slurm_forgets_during_an_outage_are_looked_after(
+    forgetful_cluster: Cluster, tmp_path: Path
+) -> None:
+    with on(forgetful_cluster, tmp_path) as staged:
+        staged.ready()
+        staged.order("gta-0.1", "wait go")
+        staged.order("gta-1", "wait forever", "ok")
+        squeue, down = tmp_path / "bin" / "squeue", tmp_path / "down"
+        squeue.write_text(
+            f'#!/bin/sh\n[ -e {down} ] || exec {shutil.which("squeue")} "$@"\nexit 1\n'
+        )
+        squeue.chmod(0o755)
+        parts = [str(staged.part(key)) for key in ("gta-0.1", "gta-1")]
+        head = staged.start("--profile", "slurm", *HASTE, "--", *parts)
+        staged.wait_for("started", count=2)
+        down.touch()
+        (tmp_path / "go").touch()
+        forgetful_cluster.cancel(staged.events("started", "gta-1")[0]["job"])
+        until(lambda: not forgetful_cluster.states(), "SLURM forgets both")
+        down.unlink()
+        said = staged.finish(head)
+    assert said.count("SLURM no longer lists job") == 2
+    assert len(staged.events("started", "gta-0.1")) == 1  # its output was there
+    assert len(staged.events("started", "gta-1")) == 2
