@@ -35,8 +35,8 @@ from benchmarks.figures import seconds
 from benchmarks.inputs import pictures, working_folder, write_jpegs, write_store, write_weights
 from benchmarks.machine import cores, describe
 from benchmarks.measures.step import STUDY
-from gta.data.augment import Augmenter
-from gta.data.loader import Loader, loader_workers
+from gta.data.batches.augment import Augmenter
+from gta.data.batches.loader import Loader, loader_workers
 from gta.study import Study
 from gta.train.learner import Learner, Start
 

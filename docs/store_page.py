@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load_model
 
 from gta import results
-from gta.data.augment import Evaluator
+from gta.data.batches.augment import Evaluator
 from gta.data.images import resize_short_side
 from gta.data.store import Store
-from gta.evaluate import Evaluated, evaluate
 from gta.methods import METHODS
 from gta.models.vit import create
 from gta.study import RUN_FIELDS, Run, Study
+from gta.train.evaluate import Evaluated, evaluate
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parent / "config" / "grocery.yaml"

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from gta.errors import GtaError
-from gta.results import write_text
+from gta.files import write_text
 from gta.study import Study
 
 KERNEL = "python3"  # the Python that asks for it

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
-from gta import results
+from gta import files, results
 from gta.errors import GtaError
 from gta.notebooks import execute, open_study
 from gta.study import Study
@@ -67,9 +67,9 @@ def test_code_compiles_and_what_it_imports_is_there(path: Path) -> None:
 
 def leave_results(study: Study, config: dict[str, Any], age: float = 0.0) -> None:
     """An empty metrics.parquet and the config beside it, last touched ``age`` seconds ago."""
-    table, _ = results.collect(study, lambda _: None)
+    table, _ = results.collect_metrics(study, lambda _: None)
     results.write_collected(study, table)
-    results.write_text(study.folder / "config.yaml", yaml.safe_dump(config))
+    files.write_text(study.folder / "config.yaml", yaml.safe_dump(config))
     metrics = study.folder / "metrics.parquet"
     then = metrics.stat().st_mtime - age
     os.utime(metrics, (then, then))

@@ -14,7 +14,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from gta import methods, results
+from gta import files, methods, results
 from gta.catalog import ACCELERATORS
 from gta.cli import main
 from gta.data.splits import subset_of
@@ -24,10 +24,10 @@ from gta.models.flops import source_flops, training_flops
 from gta.models.vit import create
 from gta.plan import Calibration, Estimator, Speed, Work, calibrate, disk, of_datasheets, of_runs
 from gta.plan.sizes import Size, heldout_of, size_of
-from gta.study import Run, Study
+from gta.study import Run, Study, places
 from gta.study.load import read_yaml
-from tests.commands import gta
-from tests.samples import CLASSES, TEST_IMAGES, prepare_inputs
+from tests.support.commands import gta
+from tests.support.samples import CLASSES, TEST_IMAGES, prepare_inputs
 
 IMAGES = 4 * 8  # iterations and batch of the tiny study
 
@@ -348,8 +348,8 @@ def test_disk_of_photographs(paper: Study) -> None:
 def test_command_tells_runs_work_and_disk(config: str) -> None:
     study = Study.load([config])
     finish(study, study.runs[0])
-    failure = results.failure_path(study, study.runs[1])
-    results.write_text(failure, "the loss is not finite\n")
+    failure = places.failure_path(study, study.runs[1])
+    files.write_text(failure, "the loss is not finite\n")
     said = gta("plan", "--config", config)
     assert "study tiny: 64 runs in 64 jobs (1 done, 62 missing, 1 failed)" in said
     assert f"failed: {study.runs[1].name}\n  the loss is not finite" in said

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.figures import Figure, in_turn
 from benchmarks.inputs import archive, pictures, write_jpegs, write_store
-from gta.data.augment import Augmenter
+from gta.data.batches.augment import Augmenter
 from gta.study import Recipe
 
 REPEATS = 7

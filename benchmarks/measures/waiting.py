@@ -13,8 +13,8 @@ from benchmarks.figures import Figure
 from benchmarks.inputs import pictures, working_folder, write_store, write_weights
 from benchmarks.machine import cores
 from benchmarks.measures.step import STUDY
-from gta.data.augment import Augmenter
-from gta.data.loader import Loader
+from gta.data.batches.augment import Augmenter
+from gta.data.batches.loader import Loader
 from gta.data.store import Store
 from gta.study import Study
 from gta.train.learner import Learner, Start

@@ -11,10 +11,10 @@ from gta.catalog.datasets import (
     Counts,
     DatasetInfo,
 )
-from gta.catalog.lists import BSS_LISTS
 from gta.catalog.mixes import MIXES
 from gta.catalog.protocols import PROTOCOLS, Protocol
 from gta.catalog.sources import SOURCES, SourceInfo
+from gta.catalog.split_lists import BSS_LISTS
 
 __all__ = [
     "ACCELERATORS",

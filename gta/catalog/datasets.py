@@ -8,7 +8,7 @@ from typing import Literal
 
 from gta.catalog.archives import Archive, Form
 
-# Part of a rendered store's name: raise it when `gta.data.procedural` renders other images, so
+# Part of a rendered store's name: raise it when `gta.data.rendered` renders other images, so
 # that old stores are not used.
 RENDERER_VERSION = 1
 # The same for the stores of photographs: raise it when a reader or the decoding gives other pixels.

@@ -10,11 +10,11 @@ import typer
 from rich.filesize import decimal
 from rich.text import Text
 
-from gta.clean import ABOUT, Item, What, recorded, remove, strangers, unused
 from gta.cli.options import console
 from gta.errors import GtaError
+from gta.results.clean import ABOUT, Item, What, recorded, remove, strangers, unused
 from gta.study import Study
-from gta.study.known import FOLDER, known
+from gta.study.discover import FOLDER, known
 
 NAMED = 10  # paths of one kind, without --list
 

@@ -45,8 +45,8 @@ def list_data(config: Configs = DEFAULT_CONFIG) -> None:
 
 def _files(study: Study, name: str) -> str:
     """What of a data set's files is here."""
-    from gta.data.archives import find
-    from gta.data.obtain import folder_of
+    from gta.data.fetch.archives import find
+    from gta.data.fetch.obtain import folder_of
 
     info = study.dataset_info(name)
     if info.kind == "procedural":
@@ -75,7 +75,7 @@ def fetch_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
 
         gta data fetch cub pet
     """
-    from gta.data.obtain import (
+    from gta.data.fetch.obtain import (
         fetch_archives,
         fetch_lists,
         folder_of,
@@ -109,8 +109,8 @@ def check_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
 
         gta data check cars
     """
-    from gta.data.archives import check, find
-    from gta.data.obtain import choose_form, folder_of
+    from gta.data.fetch.archives import check, find
+    from gta.data.fetch.obtain import choose_form, folder_of
     from gta.data.readers import check_counts, read
 
     study = Study.load(config)

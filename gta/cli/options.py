@@ -24,10 +24,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from gta import devices
 from gta.errors import GtaError
-from gta.results import Origin, file_digest
-from gta.study import Run, Study
+from gta.study import Study
 
 DEFAULT_CONFIG = [Path("config/mini.yaml")]
 
@@ -89,7 +87,7 @@ def bars(*counts: ProgressColumn) -> Iterator[Progress]:
 
 @contextmanager
 def transfers() -> Iterator[Watch]:
-    """Bars in bytes for what is fetched or unpacked: what ``gta.data.obtain`` takes to watch."""
+    """Progress bars in bytes, as ``gta.data.fetch.obtain`` takes them."""
     with bars(DownloadColumn(), TransferSpeedColumn()) as progress:
 
         @contextmanager
@@ -109,31 +107,10 @@ def transfers() -> Iterator[Watch]:
 def claimed(device: str) -> Iterator[str]:
     """Hold a device while the block runs; says so on stderr if it has to wait for one."""
     wait = partial(print, "waiting for a free device", file=sys.stderr, flush=True)
-    with devices.claim(device, wait) as where:
+    from gta.train.claim import claim
+
+    with claim(device, wait) as where:
         yield where
-
-
-def origins(study: Study) -> Callable[[Run], Origin | None]:
-    """Today's data and source of each run, None where one of them is not prepared."""
-    from gta.data.store import read_digest
-
-    data = {
-        dataset: read_digest(study.store(dataset))
-        for dataset in study.config.datasets
-        if (study.store(dataset) / "store.json").exists()
-    }
-    sources = {
-        source: file_digest(study.weights(source))
-        for source in set(study.config.sources.values())
-        if study.weights(source).exists()
-    }
-
-    def origin(run: Run) -> Origin | None:
-        if run.dataset not in data or run.source not in sources:
-            return None
-        return Origin(data[run.dataset], sources[run.source])
-
-    return origin
 
 
 def chosen(study: Study, names: Sequence[str] | None, has: Iterable[str]) -> list[str]:

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from gta import results
-from gta.cli.options import DEFAULT_CONFIG, Configs, Device, bars, chosen, claimed, origins
+from gta import outputs, results
+from gta.cli.options import DEFAULT_CONFIG, Configs, Device, bars, chosen, claimed
 from gta.errors import GtaError
+from gta.results.origins import origins
 from gta.study import Study
 
 
@@ -57,7 +58,7 @@ def collect(config: Configs = DEFAULT_CONFIG) -> None:
         gta collect --config config/paper.yaml
     """
     study = Study.load(config)
-    table, holes = results.collect(study, origins(study))
+    table, holes = results.collect_metrics(study, origins(study))
     results.write_collected(study, table)
     print(f"{study.folder / 'metrics.parquet'}: {table.num_rows:,} of {len(study.runs):,} runs")
     for run, state in holes.items():
@@ -73,12 +74,7 @@ def write_intervals(config: Configs = DEFAULT_CONFIG) -> None:
 
         gta intervals --config config/paper.yaml
     """
-    from gta import tables
-
-    study = Study.load(config)
-    found = tables.intervals(study, results.read_collected(study), tables.read_intervals(study))
-    tables.write_intervals(study, found)
-    print(f"{study.folder / 'intervals.parquet'}: {found.num_rows:,} gains")
+    outputs.write_intervals(Study.load(config))
 
 
 def show_tables(
@@ -141,7 +137,7 @@ def segmentation(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> N
 
         gta segmentation
     """
-    from gta.segmentation import segment, write
+    from gta.attention import segment, write
     from gta.train import pick_device
 
     study = Study.load(config)
@@ -213,7 +209,7 @@ def draw_attention(
 
         gta attention photo.jpg --source tiny_ibot --out maps
     """
-    from gta.attention import draw_files
+    from gta.attention.maps import draw_files
     from gta.models.sources import load_source, prepare_source
 
     study = Study.load(config)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gta import devices, results
+from gta import results
 from gta.catalog import ACCELERATORS, UTILISATION
-from gta.cli.options import DEFAULT_CONFIG, Configs, Device, console, origins, table_of
+from gta.cli.options import DEFAULT_CONFIG, Configs, Device, console, table_of
 from gta.cli.runs import State
+from gta.results.origins import origins
 from gta.study import Run, Study
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def plan(
 
     study = Study.load(config)
     origin = origins(study)
-    found = {run: results.state(study, run, origin(run)) for run in study.runs}
+    found = {run: results.state_of(study, run, origin(run)) for run in study.runs}
     done = [run for run, where in found.items() if where.state == "done"]
     estimator = plans.Estimator(study)
     left = set(study.runs).difference(done)
@@ -129,7 +130,9 @@ def _measured(study: Study, estimator: Estimator, device: str) -> Calibration:
     torch.set_num_threads(study.config.threads)
     sizes = [size.classes for size in estimator.sizes.values() if size is not None]
     wait = partial(print, "waiting for a free device", file=sys.stderr, flush=True)
-    with devices.claim(device, wait) as where:
+    from gta.train.claim import claim
+
+    with claim(device, wait) as where:
         return calibrate(study, pick_device(where), max(sizes, default=1))
 
 

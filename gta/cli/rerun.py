@@ -11,16 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
+from gta import outputs as partial
 from gta import results
-from gta.cli import partial
-from gta.cli.change import accuracies_line, cells_of, change_of
-from gta.cli.options import DEFAULT_CONFIG, chosen, origins
+from gta.cli.options import DEFAULT_CONFIG, chosen
 from gta.cli.snakemake import Snakemake
 from gta.cli.status import hours
 from gta.errors import GtaError
-from gta.retire import restore, retire
+from gta.results.origins import origins
+from gta.results.retire import restore, retire
 from gta.study import RUN_FIELDS, Run, Study
-from gta.study.known import known
+from gta.study.discover import known
+from gta.tables.change import accuracies_line, cells_of, change_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -180,7 +181,7 @@ def _look(study: Study, runs: list[Run]) -> _Look:
     origin = origins(study)
 
     def state_of(run: Run) -> str:
-        return results.state(study, run, origin(run)).state
+        return results.state_of(study, run, origin(run)).state
 
     states = {run: state_of(run) for run in runs}
     packs = dict.fromkeys(
@@ -198,7 +199,7 @@ def _look(study: Study, runs: list[Run]) -> _Look:
 
 
 def _say_plan(study: Study, table: str, look: _Look, snakemake: Snakemake) -> None:
-    from gta.tables.holes import patterns  # with pandas
+    from gta.tables.missing import patterns  # with pandas
 
     runs = list(look.states)
     states = Counter(look.states.values())

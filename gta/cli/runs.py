@@ -13,7 +13,7 @@ import typer
 import yaml
 from rich.table import Table
 
-from gta import results
+from gta import files, results
 from gta.catalog import MIXES
 from gta.cli.options import (
     DEFAULT_CONFIG,
@@ -23,10 +23,10 @@ from gta.cli.options import (
     chosen,
     claimed,
     console,
-    origins,
     table_of,
 )
 from gta.errors import GtaError
+from gta.results.origins import origins
 from gta.study import Run, Study
 
 
@@ -76,7 +76,7 @@ def show_runs(
         chosen(study, [table], study.specs)
     origin = origins(study)
     found = {
-        run: results.state(study, run, origin(run))
+        run: results.state_of(study, run, origin(run))
         for run in study.runs
         if table is None or run in study.runs_of(table)
     }
@@ -244,4 +244,4 @@ def write_config(
     else:
         study = Study.load(config)
     text = yaml.safe_dump(study.content_for(out), sort_keys=False, allow_unicode=True)
-    results.write_text(out, text)
+    files.write_text(out, text)

@@ -84,9 +84,9 @@ def check_source(
 
         gta source check tiny_ibot --image photo.jpg --out tiny_ibot.png
     """
-    from gta.attention import read_image
-    from gta.data.procedural import render
-    from gta.figures.source import draw_heads, write_png
+    from gta.attention.maps import read_image
+    from gta.data.rendered import render
+    from gta.figures.heads import draw_heads, write_png
     from gta.models.sources import check_weights, load_source, trained_side
 
     study = Study.load(config)
@@ -175,7 +175,7 @@ def train_source(
     """
     import torch
 
-    from gta.pretrain import pretrain
+    from gta.train.pretrain import pretrain
 
     if threads:
         torch.set_num_threads(threads)

@@ -13,10 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gta import results
-from gta.cli.options import DEFAULT_CONFIG, Configs, console, origins, table_of
-from gta.status import WHERE, Monitor, Snapshot, Where
-from gta.study import Run, Study
+from gta.cli.options import DEFAULT_CONFIG, Configs, console, table_of
+from gta.results.origins import origins
+from gta.results.status import WHERE, Monitor, Snapshot, Where
+from gta.study import Run, Study, places
 
 LEGEND = "done/all (tables share runs), ▸ running, ✗ failed, the others queued"
 LIVE_LINES = 5  # of running and of failed runs, while it is renewed in place
@@ -158,5 +158,5 @@ def _progress(snapshot: Snapshot, run: Run) -> str:
 
 def _failure(snapshot: Snapshot, run: Run) -> str:
     study = snapshot.study
-    log = results.log_path(study, run)
+    log = places.log_path(study, run)
     return f"failed: {study.title(run)}: {snapshot.reasons[run]}\n  {log}"

@@ -19,7 +19,7 @@ from gta.data.images import decode, decode_mask, resize_mask, resize_short_side
 from gta.data.readers import Entry, Listing
 from gta.data.store import Item
 from gta.errors import GtaError
-from gta.results import whole
+from gta.files import atomic_write
 
 CHUNK = 128  # images that a killed preparation may decode again, for each core
 
@@ -123,7 +123,7 @@ class Photographs:
                 damaged.append(str(error))
             else:
                 kept.append(position)
-        with whole(self._part(number)) as hidden:
+        with atomic_write(self._part(number)) as hidden:
             arrays["kept"] = np.asarray(kept, dtype=np.int64)
             arrays["damaged"] = np.asarray(damaged, dtype=np.str_)
             np.savez(hidden, allow_pickle=False, **arrays)

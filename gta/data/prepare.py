@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gta.data import procedural
-from gta.data.obtain import Watch, discard, obtain
+from gta.data import rendered
+from gta.data.fetch.obtain import Watch, discard, obtain
 from gta.data.photographs import Photographs, Progress
 from gta.data.readers import check_counts, read
 from gta.data.store import Item, Store, write
@@ -54,22 +54,22 @@ def prepare(
 
 def _render(study: Study, dataset: str) -> Store:
     settings = study.config.procedural
-    rendered = procedural.render(
+    images = rendered.render(
         dataset,
         settings.seed,
-        per_class=settings.train_per_class or procedural.PER_CLASS,
-        heldout_images=settings.heldout_images or procedural.HELDOUT_IMAGES,
-        test_images=settings.test_images or procedural.TEST_IMAGES,
+        per_class=settings.train_per_class or rendered.PER_CLASS,
+        heldout_images=settings.heldout_images or rendered.HELDOUT_IMAGES,
+        test_images=settings.test_images or rendered.TEST_IMAGES,
     )
-    return write(study.store(dataset), dataset, rendered.classes, _items(rendered))
+    return write(study.store(dataset), dataset, images.classes, _items(images))
 
 
-def _items(rendered: procedural.Rendered) -> Iterator[Item]:
-    for position, split in enumerate(rendered.split):
+def _items(images: rendered.Rendered) -> Iterator[Item]:
+    for position, split in enumerate(images.split):
         yield Item(
             name=f"{split}/{position:06d}",
-            label=int(rendered.labels[position]),
+            label=int(images.labels[position]),
             split=str(split),
-            pixels=rendered.images[position],
-            mask=rendered.masks[position],
+            pixels=images.images[position],
+            mask=images.masks[position],
         )

@@ -10,8 +10,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from gta.data.bss import Published, read_lists
 from gta.data.seeds import Stream, generator
+from gta.data.split_lists import Published, read_lists
 from gta.data.store import Store
 from gta.errors import GtaError
 from gta.study import Run, Study

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from gta.catalog import STORE_FORMAT
 from gta.errors import GtaError
-from gta.results import whole, write_text
+from gta.files import atomic_write, write_text
 
 VOID = 255  # in masks of classes: pixels that belong to none
 SPLITS = ("train", "test", "heldout")
@@ -254,8 +254,8 @@ def write(
     masked: set[str | None] = set()
     total = _Total(name, classes)
     with (
-        whole(folder / "pixels.bin") as pixels_path,
-        whole(folder / "masks.bin") as masks_path,
+        atomic_write(folder / "pixels.bin") as pixels_path,
+        atomic_write(folder / "masks.bin") as masks_path,
         pixels_path.open("wb") as pixels,
         masks_path.open("wb") as masks,
     ):
@@ -290,7 +290,7 @@ def write(
     (kind,) = masked
     if kind is None:
         (folder / "masks.bin").unlink()
-    with whole(folder / "index.parquet") as hidden:
+    with atomic_write(folder / "index.parquet") as hidden:
         pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), hidden)
     about = {
         "format": STORE_FORMAT,

@@ -31,7 +31,7 @@ def make(study: Study, name: str, metrics: pd.DataFrame) -> Figure:
     if kind == "lambda":
         return draw_over_lambda(*lambda_points(study, name, metrics))
     # torch and timm take seconds to import, and figure 4 needs neither
-    from gta.figures.models import map_rows, mask_note, mask_rows
+    from gta.figures.gather import map_rows, mask_note, mask_rows
     from gta.figures.panels import draw_maps, draw_masks, draw_nothing
 
     if kind == "maps":

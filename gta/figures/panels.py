@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gta.attention import overlay
+from gta.attention.maps import overlay
 from gta.figures.style import look
 
 Pixels = NDArray[np.uint8]

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from gta.results import whole
+from gta.files import atomic_write
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LOOK: dict[Any, Any] = {
@@ -48,7 +48,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     for ending in ("pdf", "png"):
         path = stem.with_name(f"{stem.name}.{ending}")
         metadata = {"CreationDate": None} if ending == "pdf" else {"Software": None}
-        with whole(path) as hidden:
+        with atomic_write(path) as hidden:
             figure.savefig(hidden, format=ending, dpi=200, bbox_inches="tight", metadata=metadata)
         written.append(path)
     return written

@@ -18,12 +18,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from gta.catalog import Archive
-from gta.data.archives import Checked, Progress, check, find
-from gta.data.download import fetch
+from gta.data.fetch.archives import Checked, Progress, check, find
+from gta.data.fetch.download import fetch
 from gta.errors import GtaError
-from gta.models.checkpoints import read_checkpoint, some, to_timm
+from gta.files import atomic_write
+from gta.models.published import read_checkpoint, some, to_timm
 from gta.models.vit import create
-from gta.results import whole
 from gta.study import Study
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def prepare_source(study: Study, name: str, progress: Progress | None = None) ->
         return path
     with as_file(files("gta.models") / "weights" / info.shipped) as shipped:
         check_weights(Path(shipped))
-        with whole(path) as hidden:
+        with atomic_write(path) as hidden:
             shutil.copyfile(shipped, hidden)
     return path
 
@@ -131,7 +131,7 @@ def convert(origin: Checked, architecture: str, path: Path) -> None:
         "weights_digest": weights_digest(backbone.weights),
     }
     content = _in_order(save(backbone.weights, metadata))
-    with whole(path) as hidden:
+    with atomic_write(path) as hidden:
         hidden.write_bytes(content)
 
 

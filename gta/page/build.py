@@ -19,18 +19,18 @@ from markupsafe import Markup
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from gta import results
+from gta import files, results
 from gta.errors import GtaError
 from gta.page.curves import points_for
 from gta.page.details import cells_of, details
 from gta.page.sections import FIELDS, Section, choices, section, unmade
 from gta.results import State
 from gta.study import Run, Study
+from gta.study.commands import command
 from gta.tables import make, read_all
-from gta.tables.beside import DEVIATIONS
-from gta.tables.files import states_of_missing
-from gta.tables.holes import command
 from gta.tables.layout import CHOSEN_BY, title_of
+from gta.tables.make import states_of_missing
+from gta.tables.reference import DEVIATIONS
 from gta.tables.render import code_in_html
 
 LARGEST = 1_000_000  # bytes of a figure that is embedded as it is
@@ -45,7 +45,7 @@ def write(study: Study) -> Path:
         GtaError: if metrics are missing or damaged, or the file cannot be written.
     """
     path = study.folder / "index.html"
-    results.write_text(path, build(study))
+    files.write_text(path, build(study))
     return path
 
 

@@ -13,10 +13,10 @@ from gta.errors import GtaError
 from gta.page.curves import points_for, thin
 from gta.results import State
 from gta.study import Run, Study
+from gta.study.commands import command
+from gta.study.run import CELL, IDENTITY, cell_of
 from gta.tables import Collected
-from gta.tables.holes import command
 from gta.tables.layout import title_of
-from gta.tables.selection import CELL, IDENTITY, cell_of
 
 CellKey = tuple[Any, ...]  # data set, source, method, mix, rate
 

@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from gta.page.details import CellKey, rerun_commands
 from gta.study import Study
+from gta.study.run import CELL
 from gta.tables import Page
 from gta.tables.layout import HEADINGS, Cell, title_of
 from gta.tables.render import HOLE, code_in_html, parts
-from gta.tables.selection import CELL
 
 FIELDS = {
     "selection": "Choice of λ",

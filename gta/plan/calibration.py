@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gta import methods
-from gta.data.augment import Augmenter, Evaluator, Pixels
+from gta.data.batches.augment import Augmenter, Evaluator, Pixels
 from gta.errors import GtaError
 from gta.methods import Method, Step
 from gta.methods.readings import Readings

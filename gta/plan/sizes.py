@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from gta.data import procedural
+from gta.data import rendered
 from gta.data.splits import count
 from gta.data.store import Store
 from gta.study import Run, Study
@@ -58,9 +58,9 @@ def size_of(study: Study, dataset: str) -> Size | None:
     if info.kind == "procedural":
         own = study.config.procedural
         return Size(
-            (own.train_per_class or procedural.PER_CLASS,) * procedural.CLASSES,
-            own.test_images or procedural.TEST_IMAGES,
-            own.heldout_images or procedural.HELDOUT_IMAGES,
+            (own.train_per_class or rendered.PER_CLASS,) * rendered.CLASSES,
+            own.test_images or rendered.TEST_IMAGES,
+            own.heldout_images or rendered.HELDOUT_IMAGES,
         )
     if info.counts is None:
         return None
@@ -87,7 +87,7 @@ def picture_of(study: Study, dataset: str) -> tuple[int, int]:
         GtaError: if the study does not know the data set.
     """
     if study.dataset_info(dataset).kind == "procedural":
-        return procedural.SIZE, procedural.SIZE
+        return rendered.SIZE, rendered.SIZE
     height, width = PHOTOGRAPH
     side = study.short_side(dataset) or height
     return side, round(side * width / height)

@@ -22,8 +22,8 @@ from gta.catalog import (
     SourceInfo,
 )
 from gta.methods import METHODS
+from gta.study.figures import Figures, Segmentation
 from gta.study.run import RUN_FIELDS, Run
-from gta.study.shown import Figures, Segmentation
 from gta.study.values import Name, Strict, distinct, new_names, one_of
 
 

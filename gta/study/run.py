@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from gta.errors import GtaError
 
@@ -72,3 +73,15 @@ class Run:
 
 RUN_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Run))
 _NAME = re.compile("/".join(f"{field}=(?P<{field}>[^/]+)" for field in RUN_FIELDS))
+
+
+CELL = ["dataset", "source", "method", "mix", "rate"]  # lam is chosen within, seed averaged over
+
+
+IDENTITY = list(RUN_FIELDS)
+
+
+cell_of = attrgetter(*CELL)
+
+
+identity_of = attrgetter(*IDENTITY)

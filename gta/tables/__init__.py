@@ -1,15 +1,15 @@
 """Tables: lambda chosen by two rules, tidy frames beside the paper's numbers, four formats."""
 
-from gta.tables.agreement import agreement, agreement_page
-from gta.tables.beside import read_reference
-from gta.tables.bootstrap import INTERVALS, intervals, read_intervals, write_intervals
 from gta.tables.build import accuracy, statistics
-from gta.tables.files import Collected, lay_out, make, read_all, write
-from gta.tables.gains import gains, gains_page
+from gta.tables.intervals import INTERVALS, compute_intervals, read_intervals, write_intervals
+from gta.tables.kinds.agreement import agreement, agreement_page
+from gta.tables.kinds.gains import gains, gains_page
+from gta.tables.kinds.optimism import optimism, optimism_page
+from gta.tables.kinds.segmentation import segmentation, segmentation_page
 from gta.tables.layout import Page, accuracy_page, statistics_page
-from gta.tables.optimism import optimism, optimism_page
+from gta.tables.make import Collected, lay_out, make, read_all, write
+from gta.tables.reference import read_reference
 from gta.tables.render import to_html, to_latex, to_markdown
-from gta.tables.segmentation import segmentation, segmentation_page
 from gta.tables.selection import ACCURACIES, gather, over_lambda, select
 
 __all__ = [
@@ -21,10 +21,10 @@ __all__ = [
     "accuracy_page",
     "agreement",
     "agreement_page",
+    "compute_intervals",
     "gains",
     "gains_page",
     "gather",
-    "intervals",
     "lay_out",
     "make",
     "optimism",

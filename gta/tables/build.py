@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from gta.study import Study
-from gta.tables.beside import within
-from gta.tables.bootstrap import GAIN, with_gains
-from gta.tables.cells import cells_of, in_order
-from gta.tables.holes import command
-from gta.tables.selection import CELL
+from gta.study.commands import command
+from gta.study.run import CELL
+from gta.tables.intervals import GAIN, with_gains
+from gta.tables.order import cells_of, in_order
+from gta.tables.reference import within
 
 COUNTS = ["classes", "train_images", "test_images"]
 
@@ -37,7 +37,7 @@ def accuracy(
         A row for each selection and cell, in the order of display: ``table, selection, dataset,
         source, method, mix, rate, lam, n, acc1_mean, acc1_std``; where a cell is the paper's,
         ``paper_mean, paper_std, delta`` and ``within`` (whether ``delta`` lies within two pooled
-        deviations; see ``gta.tables.beside.pooled_std``); with intervals, ``gain, gain_low,
+        deviations; see ``gta.tables.reference.pooled_std``); with intervals, ``gain, gain_low,
         gain_high``; ``chosen_at`` (rate at which lambda was chosen) and ``missing`` (why a cell
         is a hole and what to run, else empty). Accuracies in percent, deviations with ddof 1,
         ``delta`` ours less the paper's.

@@ -13,9 +13,9 @@ import pandas as pd
 from gta.catalog import MIXES
 from gta.methods import METHODS
 from gta.study import Study
-from gta.tables.bootstrap import BASELINE
+from gta.study.run import CELL
 from gta.tables.build import COUNTS
-from gta.tables.cells import PRETRAINED
+from gta.tables.intervals import BASELINE
 from gta.tables.notes import (
     ABOVE,
     BELOW,
@@ -26,7 +26,7 @@ from gta.tables.notes import (
     paper_remark,
     recipe_note,
 )
-from gta.tables.selection import CELL
+from gta.tables.order import PRETRAINED
 
 CHOSEN_BY = {"test": "λ by test accuracy", "heldout": "λ by held-out accuracy"}
 HEADINGS = {

@@ -10,11 +10,11 @@ import pandas as pd
 
 from gta.methods import METHODS
 from gta.study import Run, Study
+from gta.study.commands import command
 from gta.study.config import COMPUTING
-from gta.tables.beside import DEVIATIONS
-from gta.tables.bootstrap import BASELINE, LEVEL, RESAMPLES
-from gta.tables.holes import command
-from gta.tables.selection import CELL, cell_of
+from gta.study.run import CELL, cell_of
+from gta.tables.intervals import BASELINE, LEVEL, RESAMPLES
+from gta.tables.reference import DEVIATIONS
 
 WITHIN = {True: "≈", False: "≉"}
 ABOVE, BELOW = "↑", "↓"

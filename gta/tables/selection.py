@@ -6,23 +6,20 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import nan
-from operator import attrgetter
 from typing import Any, Literal
 
 import pandas as pd
 
 from gta.errors import GtaError
 from gta.results import State
-from gta.study import RUN_FIELDS, Run, Study
-from gta.tables.holes import describe, patterns
+from gta.study import Run, Study
+from gta.study.commands import patterns
+from gta.study.run import CELL, IDENTITY, cell_of, identity_of
+from gta.tables.missing import describe
 
 Selection = Literal["test", "heldout"]
 SELECTIONS: tuple[Selection, ...] = ("test", "heldout")
 
-CELL = ["dataset", "source", "method", "mix", "rate"]  # lam is chosen within, seed averaged over
-IDENTITY = list(RUN_FIELDS)
-cell_of = attrgetter(*CELL)
-identity_of = attrgetter(*IDENTITY)
 ACCURACIES = ("acc1", "heldout_acc1")  # all of the metrics that tables of them need
 NO_HELDOUT = "no rate leaves held-out images to choose λ on"
 

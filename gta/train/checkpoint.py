@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from gta import results
+from gta import files, results
 from gta.errors import GtaError
 from gta.study import Run, Study
 from gta.train.learner import Learner
@@ -61,7 +61,7 @@ def save(path: Path, identity: Identity, state: Mapping[str, Any]) -> None:
     Raises:
         GtaError: it cannot be written.
     """
-    with results.whole(path) as hidden:
+    with files.atomic_write(path) as hidden:
         try:
             torch.save({"identity": asdict(identity), "state": state}, hidden)
         except RuntimeError as error:  # how torch reports a full disk

@@ -13,7 +13,7 @@ from gta.errors import GtaError
 from gta.methods import Method, Step
 from gta.methods.base import full_precision
 from gta.methods.readings import Readings
-from gta.mixing import Mix, Mixed
+from gta.train.mixing import Mix, Mixed
 
 REMEDY = "lower recipe.lr or the penalty's lambda"
 

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from gta.data.store import Store
 from gta.errors import GtaError
+from gta.files import file_digest, put_away
 from gta.models.sources import check_weights, read_metadata
-from gta.results import file_digest, put_away
 from gta.study import Study
 
 Opened = TypeVar("Opened")

@@ -13,15 +13,15 @@ from typing import Any
 
 import torch
 
-from gta import results
+from gta import files, results
 from gta.data.store import Store
 from gta.errors import GtaError
-from gta.evaluate import Evaluated, evaluate_each
-from gta.locks import sole_writer
-from gta.study import Run, Study
+from gta.results.writers import sole_writer
+from gta.study import Run, Study, places
 from gta.train import checkpoint
 from gta.train.checkpoint import Keeper
 from gta.train.device import pick_device, reset_peak_memory
+from gta.train.evaluate import Evaluated, evaluate_each
 from gta.train.inputs import open_source, open_store
 from gta.train.learner import Learner, Start
 from gta.train.lockstep import Feed, Progress, sharing, train_together
@@ -106,7 +106,7 @@ class _Job:
 
     def is_done(self, run: Run) -> bool:
         """Whether a run's results are valid; if so, Snakemake is told that they were checked."""
-        if results.state(self.study, run, self.origins[run]).state != "done":
+        if results.state_of(self.study, run, self.origins[run]).state != "done":
             return False
         self.study.path("metrics", run).touch()
         self._settle(run)
@@ -182,7 +182,7 @@ class _Job:
     def _settle(self, run: Run) -> None:
         """Remove what says that a run has failed or is under way; its results are valid."""
         checkpoint.discard(self.study, run)
-        results.failure_path(self.study, run).unlink(missing_ok=True)
+        places.failure_path(self.study, run).unlink(missing_ok=True)
 
     @contextmanager
     def _failing(self, runs: Iterable[Run]) -> Iterator[None]:
@@ -195,7 +195,7 @@ class _Job:
 
     def _fail(self, run: Run, error: GtaError) -> None:
         self.failed[run] = str(error)
-        results.write_text(results.failure_path(self.study, run), f"{error}\n")
+        files.write_text(places.failure_path(self.study, run), f"{error}\n")
 
 
 def _say_wait(waited: float, seconds: float) -> None:

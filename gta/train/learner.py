@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from gta.data.seeds import Stream, derive
 from gta.methods.readings import Readings, TapRequest
-from gta.mixing import MIXES, Mixed
 from gta.models.sources import load_backbone, load_source, read_weights
 from gta.models.taps import Taps
 from gta.models.vit import create, initialise_head
 from gta.study import Recipe, Run, Study
 from gta.train.gradients import Gradients, Objective, check_finite, values_of
 from gta.train.microbatch import DropPaths
+from gta.train.mixing import MIXES, Mixed
 from gta.train.schedule import build_optimiser, learning_rate
 
 if TYPE_CHECKING:

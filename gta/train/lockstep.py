@@ -19,19 +19,19 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from gta.data.augment import Augmenter, Evaluator
-from gta.data.loader import Loader, loader_workers
+from gta.data.batches.augment import Augmenter, Evaluator
+from gta.data.batches.loader import Loader, loader_workers
 from gta.data.seeds import Stream, derive
 from gta.data.splits import subset_of
 from gta.data.store import Store
 from gta.errors import GtaError
-from gta.evaluate import evaluate_each
 from gta.methods.readings import Readings
-from gta.mixing import Mixed
 from gta.models.taps import read_source_each
 from gta.study import Run, Study
+from gta.train.evaluate import evaluate_each
 from gta.train.learner import Learner, autocast
 from gta.train.microbatch import micro_batches
+from gta.train.mixing import Mixed
 from gta.train.signals import say
 
 Key = TypeVar("Key", bound=Hashable)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save_file
 
-from gta import results
+from gta import files, results
 from gta.data.splits import Subset
 from gta.errors import GtaError
-from gta.evaluate import Evaluated
 from gta.models.sources import weights_digest
 from gta.study import Run, Study
 from gta.train.device import device_name, peak_memory
+from gta.train.evaluate import Evaluated
 from gta.train.gradients import REMEDY
 from gta.train.learner import Learner
 
@@ -90,7 +90,7 @@ def save_weights(path: Path, model: VisionTransformer, run: Run, digest: str) ->
         "recipe_digest": digest,
         "weights_digest": weights_digest(weights),
     }
-    with results.whole(path) as hidden:
+    with files.atomic_write(path) as hidden:
         save_file(weights, hidden, metadata=metadata)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gta.data import procedural
+from gta.data import rendered
 from gta.data.prepare import prepare
 from gta.data.store import Store
 from gta.errors import GtaError
@@ -26,16 +26,16 @@ def small(tiny_study: Study) -> Study:
 def test_the_store_holds_what_is_rendered(small, dataset):
     store = prepare(small, dataset)
     assert store.folder == small.store(dataset)
-    rendered = procedural.render(dataset, 3, per_class=2, test_images=7)
+    images = rendered.render(dataset, 3, per_class=2, test_images=7)
     assert store.name == dataset
-    assert store.classes == rendered.classes
-    assert len(store.indices("train")) == 2 * len(rendered.classes)
+    assert store.classes == images.classes
+    assert len(store.indices("train")) == 2 * len(images.classes)
     assert len(store.indices("test")) == 7
-    np.testing.assert_array_equal(store.labels, rendered.labels)
-    np.testing.assert_array_equal(store.splits, rendered.split)
-    np.testing.assert_array_equal(np.stack(store.images(range(len(store)))), rendered.images)
+    np.testing.assert_array_equal(store.labels, images.labels)
+    np.testing.assert_array_equal(store.splits, images.split)
+    np.testing.assert_array_equal(np.stack(store.images(range(len(store)))), images.images)
     masks = [store.mask(position) for position in range(len(store))]
-    np.testing.assert_array_equal(np.stack(masks), rendered.masks)
+    np.testing.assert_array_equal(np.stack(masks), images.masks)
     assert len(set(store.names)) == len(store)
 
 
@@ -46,22 +46,22 @@ def test_without_sizes_the_renderer_chooses(tiny_study, monkeypatch):
         asked.update(sizes, name=name, seed=seed)
         raise GtaError("asked")
 
-    monkeypatch.setattr(procedural, "render", render)
+    monkeypatch.setattr(rendered, "render", render)
     with pytest.raises(GtaError, match="asked"):
         prepare(tiny_study, "mini_far")
     assert asked == {
         "name": "mini_far",
         "seed": 0,
-        "per_class": procedural.PER_CLASS,
-        "heldout_images": procedural.HELDOUT_IMAGES,
-        "test_images": procedural.TEST_IMAGES,
+        "per_class": rendered.PER_CLASS,
+        "heldout_images": rendered.HELDOUT_IMAGES,
+        "test_images": rendered.TEST_IMAGES,
     }
 
 
 def test_a_store_that_is_there_is_kept(small, monkeypatch):
     before = prepare(small, "mini_near")
     written = (before.folder / "store.json").stat()
-    monkeypatch.setattr(procedural, "render", None)
+    monkeypatch.setattr(rendered, "render", None)
     assert prepare(small, "mini_near").digest == before.digest
     assert (before.folder / "store.json").stat() == written
 

@@ -15,8 +15,8 @@ from gta.catalog import DATASETS, Counts
 from gta.data.images import decode, decode_mask
 from gta.data.readers import READERS, Entry, Listing, check_counts, grocery, read
 from gta.errors import GtaError
-from tests import archives
-from tests.archives import LAYOUTS, Size, build, lay_out
+from tests.support import archives
+from tests.support.archives import LAYOUTS, Size, build, lay_out
 
 SIZE = Size(classes=4, train=3, test=2, heldout=1)
 JPEG = b"\xff\xd8\xff"

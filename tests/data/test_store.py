@@ -15,7 +15,7 @@ import pytest
 
 from gta.data.store import INDEX, VOID, Item, Store, read_digest, write
 from gta.errors import GtaError
-from tests.samples import CLASSES, files_below, random_items
+from tests.support.samples import CLASSES, files_below, random_items
 
 SIZES = [(16, 16), (5, 9), (1, 1), (30, 2)]
 SPLITS = ["train", "train", "heldout", "test"]

@@ -11,15 +11,15 @@ from typing import Any
 
 import yaml
 
-from gta import results
+from gta import files, results
 from gta.cli import main
 from gta.errors import GtaError
 from gta.results import Kind
-from gta.study import Run, Study
+from gta.study import Run, Study, places
 from tests.faults import harms
-from tests.left import fail, finish
-from tests.samples import random_store
-from tests.staged import STUDY, TABLES
+from tests.support.left import fail, finish
+from tests.support.samples import random_store
+from tests.support.staged import STUDY, TABLES
 
 CONFIG: dict[str, Any] = {
     **STUDY,
@@ -106,8 +106,8 @@ def _without_weights(study: Study) -> str:
 
 def _trained(harm: harms.Harm) -> Callable[[Study], str]:
     def line(study: Study) -> str:
-        from gta.models.trained import trained_weights
         from gta.models.vit import create
+        from gta.results.weights import trained_weights
         from gta.train.record import save_weights
 
         run = first(study)
@@ -135,7 +135,7 @@ def _killed(study: Study) -> str:
     """The note of the table's hole."""
     run = first(study)
     study.path("metrics", run).unlink()
-    results.write_text(results.log_path(study, run), "")
+    files.write_text(places.log_path(study, run), "")
     gta("collect")
     gta("table", "--write")
     page = (study.folder / "tables" / "small.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gta.study import Study
-from tests.left import finish
+from tests.support.left import finish
 
 ORDINARY = 65534  # the user that owns nothing
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from gta import results
-from gta.clean import unused
+from gta.results.clean import unused
 from gta.study import Study
 from tests.faults.faults import FAULTS, Fault, first, gta, lay_out
-from tests.samples import files_below, random_store
+from tests.support.samples import files_below, random_store
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.staged import StagedStudy
+from tests.support.staged import StagedStudy
 
 KEY = "gta-1"
 DAY = 24 * 3600

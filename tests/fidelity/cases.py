@@ -15,17 +15,17 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from gta.attention import jaccard, kept_patches
+from gta.attention.views import view_of
 from gta.catalog import PROTOCOLS
 from gta.data import store as stores
 from gta.methods import Step, create
 from gta.methods.readings import Readings, TapRequest
-from gta.mixing import Mixed, TransMix
 from gta.models.sources import load_backbone
 from gta.models.taps import Taps
 from gta.models.vit import create as create_vit
-from gta.segmentation import jaccard, kept_patches
-from gta.segmentation.views import view_of
 from gta.study import Recipe
+from gta.train.mixing import Mixed, TransMix
 from tests.fidelity import inputs, recorded
 from tests.fidelity.recorded import Array
 

@@ -14,8 +14,8 @@ import torch
 import yaml
 
 from gta.catalog import SOURCES
-from tests import archives
-from tests.samples import random_weights
+from tests.support import archives
+from tests.support.samples import random_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAY = Path(__file__).with_name("overlay.yaml")

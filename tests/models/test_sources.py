@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from gta.catalog import SOURCES, Archive, SourceInfo
 from gta.errors import GtaError
+from gta.files import file_digest
 from gta.models import sources
 from gta.models.sources import (
     check_weights,
@@ -32,11 +33,10 @@ from gta.models.sources import (
     weights_digest,
 )
 from gta.models.vit import create
-from gta.results import file_digest
 from gta.study import Study
-from tests import loopback
-from tests.loopback import PROXY_VARIABLES, Host, give
-from tests.samples import random_weights
+from tests.support import loopback
+from tests.support.loopback import PROXY_VARIABLES, Host, give
+from tests.support.samples import random_weights
 
 ARCHITECTURE, SIDE = "vit_mini_patch8", 24
 

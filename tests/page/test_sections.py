@@ -13,7 +13,7 @@ from gta.page.sections import Entry, Section, choices, section, unmade
 from gta.study import Study
 from gta.tables import accuracy, lay_out, select, statistics
 from gta.tables import segmentation as masks
-from tests.frames import acc1, heldout, measured_frame, metrics_frame
+from tests.support.frames import acc1, heldout, measured_frame, metrics_frame
 
 Cells = dict[tuple[str, ...], list[Entry]]
 

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from tests.slurm.cluster import Cluster, why_not
-from tests.staged import StagedStudy
+from tests.support.staged import StagedStudy
 
 HASTE = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10")
 

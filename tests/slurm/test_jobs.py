@@ -12,7 +12,7 @@ import pytest
 
 from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import HASTE, on
-from tests.staged import KEYS, StagedStudy, until
+from tests.support.staged import KEYS, StagedStudy, until
 
 pytestmark = pytest.mark.xdist_group("slurm")
 

@@ -13,7 +13,7 @@ import yaml
 
 from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import HASTE, on
-from tests.staged import ROOT, STUDY, StagedStudy, until
+from tests.support.staged import ROOT, STUDY, StagedStudy, until
 
 pytestmark = pytest.mark.xdist_group("slurm")
 

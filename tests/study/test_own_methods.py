@@ -10,8 +10,8 @@ import yaml
 
 from gta.errors import GtaError
 from gta.study import Study
-from tests.commands import gta
-from tests.samples import prepare_inputs
+from tests.support.commands import gta
+from tests.support.samples import prepare_inputs
 
 METHOD = '''
 from __future__ import annotations

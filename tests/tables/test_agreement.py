@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from gta.study import Study
+from gta.study.run import CELL
 from gta.tables import accuracy, agreement, agreement_page, read_reference, to_html, to_markdown
-from gta.tables.selection import CELL
 
 NAMES = ["table2", "table3", "table5"]
 

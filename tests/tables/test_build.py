@@ -14,7 +14,7 @@ import pytest
 from gta.errors import GtaError
 from gta.study import Run, Study
 from gta.tables import accuracy, read_reference, select, statistics
-from tests.frames import metrics_frame
+from tests.support.frames import metrics_frame
 
 COLUMNS = [
     "table",

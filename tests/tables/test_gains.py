@@ -12,7 +12,7 @@ import yaml
 
 from gta import tables
 from gta.study import Study
-from gta.tables.gains import half_width
+from gta.tables.kinds.gains import half_width
 
 DECLARED = {
     "tables": {

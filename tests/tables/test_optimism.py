@@ -10,7 +10,7 @@ import pytest
 
 from gta.study import Run, Study
 from gta.tables import optimism, optimism_page, select, to_latex, to_markdown
-from tests.frames import metrics_frame
+from tests.support.frames import metrics_frame
 
 # by lambda: test accuracy of two seeds, held-out accuracy
 VALUES = {0.01: ((50.0, 52.0), 45.0), 0.1: ((53.0, 54.0), 44.0), 1.0: ((60.0, 40.0), 43.0)}

@@ -16,13 +16,13 @@ from gta import results, tables
 from gta.data import store as stores
 from gta.errors import GtaError
 from gta.results import State
-from gta.study import Run, Study
+from gta.study import Run, Study, places
 from gta.study.config import COMPUTING
 from gta.tables import Page, accuracy, accuracy_page, select
 from gta.tables.layout import Cell, title_of
 from gta.tables.notes import method_notes, recipe_note
 from gta.tables.render import escape_latex, to_html, to_latex, to_markdown
-from tests.frames import acc1, heldout, measured_frame, metrics_frame
+from tests.support.frames import acc1, heldout, measured_frame, metrics_frame
 from tests.tables.test_build import counts
 
 LOST = Run("mini_far", 15.0, "tiny_ibot", "bss", "none", 0.001, 1)
@@ -275,7 +275,7 @@ def finished(tiny_config: dict[str, Any], workdir: Path) -> Study:
     done = [run for run in study.runs if run != LOST]
     for run in done:
         results.write(study, "metrics", run, [metrics_row(study, run)])
-    failure = results.failure_path(study, LOST)
+    failure = places.failure_path(study, LOST)
     failure.parent.mkdir(parents=True)
     failure.write_text("loss is NaN at step 7\n", encoding="utf-8")
     results.write_collected(study, results.read(study, "metrics", done[1:]))

@@ -11,7 +11,7 @@ import pytest
 from gta.study import Run, Study
 from gta.tables import Page, read_reference, segmentation, segmentation_page, select, to_markdown
 from gta.tables.layout import Cell
-from tests.frames import acc1, measured_frame, metrics_frame
+from tests.support.frames import acc1, measured_frame, metrics_frame
 from tests.tables.test_build import chosen, flat
 
 

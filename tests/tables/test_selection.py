@@ -18,7 +18,7 @@ from gta.errors import GtaError
 from gta.results import State
 from gta.study import Run, Study
 from gta.tables.selection import NO_HELDOUT, gather, over_lambda, select
-from tests.frames import metrics_frame
+from tests.support.frames import metrics_frame
 
 Accuracy = Callable[[Run], float]
 

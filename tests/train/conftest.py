@@ -10,7 +10,7 @@ import pytest
 
 from gta.study import Study
 from gta.study.load import merge
-from tests.samples import prepare_inputs
+from tests.support.samples import prepare_inputs
 from tests.train.runs import HARDEST
 
 

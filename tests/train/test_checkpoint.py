@@ -20,7 +20,7 @@ from gta.study.load import merge
 from gta.train import Progress, Stopped, checkpoint, train_runs
 from gta.train.checkpoint import Identity, Keeper, checkpoint_path, load, save
 from gta.train.signals import Signals
-from tests.samples import files_below, random_store
+from tests.support.samples import files_below, random_store
 from tests.train.runs import ROUGH, assert_same_results, every_kind, fit, learners_of, run_of, same
 
 ALWAYS = 1e-9  # seconds: a checkpoint after each iteration
@@ -178,7 +178,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_no_training(make_study, capsy
     (study.folder / "checkpoints").write_text("in the way")
     train_runs(study, [run], "cpu")
     assert capsys.readouterr().err.startswith("warning: no checkpoint: ")
-    assert results.state(study, run).state == "done"
+    assert results.state_of(study, run).state == "done"
 
 
 def test_a_full_disk_is_one_error_and_leaves_what_was_there(interrupted):

@@ -15,10 +15,10 @@ from gta import methods
 from gta.errors import GtaError
 from gta.methods.base import Method
 from gta.methods.readings import Readings, TapRequest
-from gta.mixing import Mix, NoMix, TransMix
 from gta.models.taps import Taps, read_source
 from gta.train.gradients import Gradients, Objective, values_of
 from gta.train.microbatch import DropPaths, micro_batches
+from gta.train.mixing import Mix, NoMix, TransMix
 
 BATCH, CLASSES, SEED = 7 * 2, 5, 3
 PLAIN = torch.amp.GradScaler("cpu", enabled=False)

@@ -15,19 +15,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gta import results
-from gta.data.augment import Evaluator
-from gta.data.loader import Loader
+from gta import files, results
+from gta.data.batches.augment import Evaluator
+from gta.data.batches.loader import Loader
 from gta.data.store import Store
 from gta.errors import GtaError
-from gta.locks import sole_writer
 from gta.models.sources import read_weights
-from gta.study import Run, Study
+from gta.results.writers import sole_writer
+from gta.study import Run, Study, places
 from gta.study.load import merge
 from gta.train import job, train_runs
 from gta.train.job import crews
 from gta.train.lockstep import sharing
-from tests.samples import files_below, random_store
+from tests.support.samples import files_below, random_store
 from tests.train.runs import ROUGH, assert_same_results, every_kind, run_of
 
 
@@ -190,8 +190,8 @@ def test_a_result_that_is_not_valid_is_made_again(done, change):
     train_runs(study, [run], "cpu")
     assert path.stat().st_ino != before
     store = Store(study.store(run.dataset))
-    origin = results.Origin(store.digest, results.file_digest(study.weights(run.source)))
-    assert results.state(study, run, origin).state == "done"
+    origin = results.Origin(store.digest, files.file_digest(study.weights(run.source)))
+    assert results.state_of(study, run, origin).state == "done"
 
 
 def test_a_run_that_another_job_trains_is_waited_for(done, monkeypatch):
@@ -211,7 +211,7 @@ def test_a_run_that_another_job_trains_is_waited_for(done, monkeypatch):
         other_job.enter_context(sole_writer(study, run))
         train_runs(study, [run], "cpu")
     assert said == [f"{study.title(run)}: waiting for the job that trains it"]
-    assert results.state(study, run).state == "done"
+    assert results.state_of(study, run).state == "done"
 
 
 def test_a_diverged_run_says_where_and_the_others_are_trained(make_study):
@@ -225,10 +225,10 @@ def test_a_diverged_run_says_where_and_the_others_are_trained(make_study):
     assert "lower recipe.lr" in said
     assert "\n" not in said
     failed = runs[1]
-    assert results.failure_path(study, failed).read_text().startswith("the loss is not finite")
+    assert places.failure_path(study, failed).read_text().startswith("the loss is not finite")
     for kind in ("metrics", "history", "predictions", "models"):
         assert not study.path(kind, failed).exists()
-    assert [results.state(study, run).state for run in runs] == ["done", "failed", "done"]
+    assert [results.state_of(study, run).state for run in runs] == ["done", "failed", "done"]
 
 
 def test_a_run_that_works_again_takes_its_failure_back(make_study):
@@ -238,8 +238,8 @@ def test_a_run_that_works_again_takes_its_failure_back(make_study):
         train_runs(broken, [run], "cpu")
     study = make_study()
     train_runs(study, [run], "cpu")
-    assert not results.failure_path(study, run).exists()
-    assert results.state(study, run).state == "done"
+    assert not places.failure_path(study, run).exists()
+    assert results.state_of(study, run).state == "done"
 
 
 def test_a_stale_result_does_not_hide_a_failure(done):
@@ -247,11 +247,11 @@ def test_a_stale_result_does_not_hide_a_failure(done):
     broken = Study(merge(study.content, {"recipe": {"lr": 1e30}}))
     with pytest.raises(GtaError, match=r"1 run\(s\) failed"):
         train_runs(broken, [run], "cpu")
-    assert results.state(broken, run).state == "failed"
+    assert results.state_of(broken, run).state == "failed"
     assert path.exists()  # what was there is valid again once the config is
-    assert results.state(study, run).state == "done"
+    assert results.state_of(study, run).state == "done"
     train_runs(study, [run], "cpu")
-    assert not results.failure_path(study, run).exists()
+    assert not places.failure_path(study, run).exists()
 
 
 def test_a_last_step_that_breaks_the_weights_is_a_failure(make_study):
@@ -297,4 +297,4 @@ def test_a_source_that_does_not_fit_is_a_failure_of_its_runs(make_study):
     runs = [run_of(study, source="tiny_supervised"), run_of(study)]
     with pytest.raises(GtaError, match=r"lacks 1 of the model's keys: norm.bias"):
         train_runs(study, runs, "cpu")
-    assert [results.state(study, run).state for run in runs] == ["failed", "done"]
+    assert [results.state_of(study, run).state for run in runs] == ["failed", "done"]

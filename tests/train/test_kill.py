@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from gta.study import Study
-from tests.samples import files_below
+from tests.support.samples import files_below
 from tests.train.runs import ROUGH, assert_same_results, run_of
 
 KILLS = int(os.environ.get("GTA_KILLS", "5"))

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from gta import methods
-from gta.data.augment import Augmenter, Evaluator
-from gta.data.sampler import BatchStream
+from gta.data.batches.augment import Augmenter, Evaluator
+from gta.data.batches.sampler import BatchStream
 from gta.data.splits import subset_of
 from gta.data.store import Store
 from gta.errors import GtaError
@@ -22,7 +22,7 @@ from gta.models.sources import load_backbone, load_source, read_weights
 from gta.models.taps import read_source
 from gta.models.vit import create, initialise_head
 from gta.study import Run, Study
-from tests.samples import CLASSES
+from tests.support.samples import CLASSES
 from tests.train.runs import HARDEST, ROUGH, fit, run_of, same
 
 

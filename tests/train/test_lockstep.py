@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from gta.data.loader import Loader
+from gta.data.batches.loader import Loader
 from gta.errors import GtaError
-from gta.evaluate import evaluate
-from gta.mixing import TransMix
 from gta.models import taps
 from gta.study import Run
+from gta.train.evaluate import evaluate
 from gta.train.learner import Learner
 from gta.train.lockstep import sharing, train_together
+from gta.train.mixing import TransMix
 from tests.train.runs import CPU, ROUGH, every_kind, fail, fit, learners_of, run_of, same
 
 

@@ -12,15 +12,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from gta import results
-from gta.data.augment import Evaluator
+from gta import files, results
+from gta.data.batches.augment import Evaluator
 from gta.data.store import Store
-from gta.evaluate import evaluate
 from gta.models.sources import read_weights, weights_digest
 from gta.models.vit import create
 from gta.study import Run, Study
 from gta.train import record, train_runs
-from tests.samples import CLASSES, random_store
+from gta.train.evaluate import evaluate
+from tests.support.samples import CLASSES, random_store
 from tests.train.runs import CPU, run_of, weights_of
 
 
@@ -49,7 +49,7 @@ def test_the_row_of_metrics(make_study):
     assert 0 < row["attention_mass"] < 1
     assert row["recipe_digest"] == study.digest(run)
     assert row["data_digest"] == store.digest
-    assert row["source_digest"] == results.file_digest(study.weights(run.source))
+    assert row["source_digest"] == files.file_digest(study.weights(run.source))
     versions = json.loads(row["versions"])
     assert versions["torch"] == version("torch")
     assert {"python", "gta", "torch", "torchvision", "timm", "numpy"} == versions.keys()

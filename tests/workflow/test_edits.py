@@ -11,7 +11,7 @@ import pytest
 from gta.cli.snakemake import Snakemake
 from gta.errors import GtaError
 from gta.study import Run, Study
-from tests.staged import KEYS, STUDY, TABLES, StagedStudy
+from tests.support.staged import KEYS, STUDY, TABLES, StagedStudy
 
 DATASETS = ["mini_near", "mini_far"]
 SPEC = TABLES["tables"]["small"]

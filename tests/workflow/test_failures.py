@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gta import results
+from gta import files, results
 from gta.study import Study
-from tests.left import finish
-from tests.staged import StagedStudy
+from tests.support.left import finish
+from tests.support.staged import StagedStudy
 
 KEY = "gta-1"
 
@@ -31,7 +31,7 @@ def test_tables_name_a_failed_run_and_are_made_again_when_it_is_there(
     monkeypatch.chdir(staged.folder)
     study = Study.load(["study.yaml"])
     for run in study.runs:
-        source = results.file_digest(study.weights(run.source))
+        source = files.file_digest(study.weights(run.source))
         finish(study, run, data_digest="staged", source_digest=source)
     part, table = staged.part(KEY), study.folder / "tables" / "small.md"
     metrics = study.folder / "metrics.parquet"

@@ -14,7 +14,7 @@ import pytest
 from yte import process_yaml  # type: ignore[import-untyped]
 
 from gta.study import Study
-from tests.staged import KEYS, ROOT, STUDY, StagedStudy
+from tests.support.staged import KEYS, ROOT, STUDY, StagedStudy
 
 STUDIES = [
     ["config/paper.yaml"],

@@ -1,0 +1,1 @@
+"""Batches of images: augmentation, sampling and loading."""

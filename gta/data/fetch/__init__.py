@@ -1,0 +1,1 @@
+"""Archives and weights: find, download, check and unpack them."""

@@ -1,0 +1,58 @@
+"""What a source attends to, head by head, on one image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from gta.attention.maps import uncropped, upsample
+from gta.data.batches.augment import Evaluator
+from gta.figures.panels import Row, Shown, draw_maps
+from gta.files import atomic_write
+from gta.methods.readings import TapRequest
+from gta.models.taps import read_source
+from gta.study import Recipe
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
+
+
+def draw_heads(
+    model: VisionTransformer, recipe: Recipe, image: NDArray[np.uint8], label: str = ""
+) -> Figure:
+    """Draw the [cls] attention of the last block: the heads' maximum, then each head.
+
+    Args:
+        model: a timm ViT with a [cls] token, at the recipe's image size.
+        recipe: image size, mean and standard deviation.
+        image: (h, w, 3) uint8; it is resized to the model's square input, not cropped.
+        label: text at the left.
+
+    Raises:
+        GtaError: if the model's attention cannot be read.
+    """
+    side = recipe.image_size
+    square = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+    images = Evaluator(uncropped(recipe, side))([square])
+    attention = read_source(model, images, TapRequest(cls_attention=(-1,))).cls_attention
+    assert attention is not None
+    heads = attention[0][0].float().unflatten(1, model.patch_embed.grid_size)
+    maps = upsample(torch.cat([heads.amax(dim=0, keepdim=True), heads]), side, side)
+    titles = ["all, max", *(f"head {number}" for number in range(1, len(heads) + 1))]
+    return draw_maps([Row(square, [Shown(values) for values in maps], label)], titles)
+
+
+def write_png(figure: Figure, path: Path) -> None:
+    """Write a figure, whole or not at all.
+
+    Raises:
+        GtaError: if ``path`` cannot be written.
+    """
+    with atomic_write(path) as hidden:
+        figure.savefig(hidden, format="png", dpi=200, bbox_inches="tight")

@@ -1,0 +1,167 @@
+"""Files: atomic writing, digests and path locks."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gta.errors import GtaError
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a hidden name beside ``path`` to write to; rename it when the block succeeds.
+
+    A block that fails or a process that dies leaves ``path`` as it was.
+
+    Raises:
+        GtaError: if the folder cannot be written to or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+    except OSError as error:
+        raise GtaError(f"{path}: cannot be written: {error.strerror}") from None
+    hidden = Path(name)
+    try:
+        yield hidden
+        hidden.chmod(0o666 & ~_UMASK)
+        with hidden.open("rb") as file:
+            os.fsync(file.fileno())
+        hidden.replace(path)
+    except OSError as error:
+        raise GtaError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with atomic_write(path) as hidden:
+        hidden.write_text(text, encoding="utf-8")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        GtaError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise GtaError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def put_away(path: Path) -> Path:
+    """Rename a damaged file ``*.damaged.*``, beside where it was, and tell where it is now.
+
+    Raises:
+        GtaError: if it cannot be renamed.
+    """
+    try:
+        return path.replace(path.with_name(f"{path.stem}.damaged{path.suffix}"))
+    except OSError as error:
+        raise GtaError(f"{path}: is damaged and cannot be renamed: {error.strerror}") from None
+
+
+POLL_SECONDS = 0.5
+
+
+@contextmanager
+def hold_one(paths: Sequence[Path], on_wait: Callable[[], None] | None = None) -> Iterator[int]:
+    """Hold the first of some locks that is free; wait where none is.
+
+    Args:
+        paths: the lock files, the preferred first.
+        on_wait: called once, if all are held by others.
+
+    Yields:
+        The position of the lock that is held.
+
+    Raises:
+        GtaError: if a lock file cannot be written, or the file system has no locks.
+    """
+    locks = [FileLock(path, fallback_to_soft=False) for path in paths]
+    while True:
+        for position, lock in enumerate(locks):
+            if not _taken(lock):
+                continue
+            try:
+                yield position
+            finally:
+                lock.release()
+            return
+        if on_wait is not None:
+            on_wait()
+            on_wait = None
+        time.sleep(POLL_SECONDS)
+
+
+def _taken(lock: FileLock) -> bool:
+    path = Path(lock.lock_file)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    except OSError as error:
+        reason = error.strerror or error
+        raise GtaError(f"{path}: cannot be locked: {reason}; locks need flock there") from None
+    return True
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process, on whatever node, holds a lock; nothing is written and nothing kept.
+
+    False too where that cannot be told: no file, no permission, a file system without locks.
+    """
+    try:
+        with path.open("rb") as file:
+            # Shared, so that several may look; a writer that is refused meanwhile tries again.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@contextmanager
+def path_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a path, a hidden file beside it; other processes wait here.
+
+    Raises:
+        GtaError: if the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        lock.acquire()
+    except OSError as error:
+        raise GtaError(f"{path}: cannot be written: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,106 @@
+"""The tables of a study that is not done: runs that are missing are named in their holes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gta import results
+from gta.errors import GtaError
+from gta.results.origins import origins
+from gta.study import Study
+
+
+def after_failure(config: Path, targets: Sequence[str]) -> bool:
+    """What Snakemake does at its end when a job has failed; never raises ``GtaError``.
+
+    Nothing where no run of the study is done, where none is missing, or where runs alone were
+    asked for.
+
+    Args:
+        config: the study's file.
+        targets: what was asked for; the whole study where that is empty.
+
+    Returns:
+        Whether metrics of a part of the study were collected. They are given a date older than
+        any result's, so that Snakemake collects them again.
+    """
+    if targets and all(Path(target).name == "part.parquet" for target in targets):
+        return False
+    try:
+        study = Study.load([config])
+        missing = collect(study)
+        if 0 < missing < len(study.runs):
+            print(f"{missing:,} of {len(study.runs):,} runs are missing; tables without them:")
+            write_tables([config])
+            os.utime(study.folder / "metrics.parquet", (1, 1))
+            return True
+    except GtaError as error:
+        print(f"error: {error}", file=sys.stderr)
+    return False
+
+
+def collect(study: Study) -> int:
+    """Gather the metrics of the runs that are done, if any, and count those that are not.
+
+    What is damaged is said on stderr, set aside, and missing from then on.
+    """
+    try:
+        table, holes = results.collect_metrics(study, origins(study))
+    except GtaError as error:
+        print(f"warning: {error}", file=sys.stderr)
+        table, holes = results.collect_metrics(study, origins(study))
+    if holes and table.num_rows:
+        results.write_collected(study, table)
+    return len(holes)
+
+
+def write_intervals(study: Study) -> None:
+    """Compute the gains over fine-tuning with their intervals and write them."""
+    from gta import tables
+
+    found = tables.compute_intervals(
+        study, results.read_collected(study), tables.read_intervals(study)
+    )
+    tables.write_intervals(study, found)
+    print(f"{study.folder / 'intervals.parquet'}: {found.num_rows:,} gains")
+
+
+def write_tables(files: Sequence[Path]) -> None:
+    """Write intervals, tables, the figures of metrics alone and the page from what is collected.
+
+    Snakemake makes them of whole studies alone. What cannot be made yet is left as it is, and
+    said in one line on stderr.
+    """
+    from gta import figures, page, tables
+
+    study = Study.load(files)
+
+    def write_intervals_of(_: str) -> None:
+        write_intervals(study)
+
+    def write_table(name: str) -> None:
+        for path in tables.write(study, *tables.make(study, name, found)):
+            print(path)
+
+    def draw_figure(name: str) -> None:
+        for path in figures.write(study, name, figures.make(study, name, found.metrics)):
+            print(path)
+
+    _attempt(write_intervals_of, "intervals")
+    found = tables.read_all(study)
+    for name in study.tables:
+        _attempt(write_table, name)
+    for name, spec in study.figures.items():
+        if spec.kind == "lambda":
+            _attempt(draw_figure, name)
+    _attempt(lambda _: print(page.write(study)), "page")
+
+
+def _attempt(make: Callable[[str], None], name: str) -> None:
+    try:
+        make(name)
+    except GtaError as error:
+        print(f"{name}: not made: {error}", file=sys.stderr)

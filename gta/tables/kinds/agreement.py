@@ -1,0 +1,189 @@
+"""How far a study's tables agree with the paper's: cells, order of the methods, trends."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from math import nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gta.methods import METHODS
+from gta.study import Study
+from gta.study.run import CELL
+from gta.tables.intervals import BASELINE
+from gta.tables.layout import CHOSEN_BY, HEADINGS, Cell, Page, title_of
+from gta.tables.reference import DEVIATIONS
+
+LINE = ["source", "method", "mix"]
+PLACE = ["selection", "dataset"]
+COUNTS = ["cells", "compared", "judged", "within"]
+CLAIMS = ["pairs", "clear", "steps", "trends"]
+COLUMNS = ["selection", "by", "of", *COUNTS, "delta_mean", "delta_abs_mean"]
+COLUMNS += [f"{claim}{part}" for claim in CLAIMS for part in ("", "_kept")]
+
+
+def agreement(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Sum up tables of accuracies that stand beside the paper's.
+
+    Args:
+        tables: as ``gta.tables.accuracy`` gives them; those without the paper's numbers, and
+            cells that the paper lacks, are left out.
+
+    Returns:
+        A row for each selection over ``all``, by ``table`` and by ``dataset`` (``by`` and
+        ``of``); what stands in several tables counts once, but by table. ``cells`` of the
+        paper, those ``compared`` (ours is no hole), ``judged`` (a deviation is known) and
+        ``within``; ``delta_mean`` and ``delta_abs_mean`` in percent; and how many there are, and
+        ``_kept`` how many of them ours decides as the paper does, of
+
+        - ``pairs`` of rows of a column (methods, sources, mixes), by which is better;
+        - ``clear``: pairs that lie further apart in the paper than two pooled deviations;
+        - ``steps`` of accuracy from a rate to the next, by their sign;
+        - ``trends``: gain over fine-tuning at the lowest less that at the highest rate, by sign.
+    """
+    beside = [table[table["paper_mean"].notna()] for table in tables if "paper_mean" in table]
+    if not beside:
+        return pd.DataFrame(columns=COLUMNS)
+    cells = pd.concat(beside, ignore_index=True).assign(all="all")
+    there = cells[cells["acc1_mean"].notna()]
+    pairs = _pairs(there)
+    parts = []
+    for by in ("all", "table", "dataset"):
+        keys = ["selection", by]
+        place = [*PLACE, *(["table"] if by == "table" else [])]
+        scope = [cells, there, pairs]
+        all_cells, done, ordered = scope if by == "table" else map(_once, scope)
+        part = _cells(all_cells, keys)
+        claims = {
+            "pairs": ordered,
+            "clear": ordered[ordered["clear"]],
+            "steps": _steps(done, place),
+            "trends": _trends(done, place),
+        }
+        for claim, found in claims.items():
+            kept = found.groupby(keys)["kept"]
+            part[[claim, f"{claim}_kept"]] = kept.agg(["size", "sum"])
+        parts.append(part.reset_index(names=["selection", "of"]).assign(by=by))
+    table = pd.concat(parts, ignore_index=True)
+    counts = [*COUNTS, *(f"{claim}{part}" for claim in CLAIMS for part in ("", "_kept"))]
+    return table.fillna(dict.fromkeys(counts, 0)).astype(dict.fromkeys(counts, int))[COLUMNS]
+
+
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows that stand in several tables, once: where the paper gives a deviation, if it does."""
+    identity = {"selection", *CELL, *(f"{field}_{side}" for field in LINE for side in "ab")}
+    given = [column for column in rows.columns if column.startswith("paper_std")]
+    order = rows[given].isna().any(axis=1).sort_values(kind="stable").index
+    once = rows.loc[order].drop_duplicates([c for c in rows.columns if c in identity])
+    return once.sort_index()
+
+
+def _cells(cells: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    told = cells.assign(
+        judged=cells["within"].notna(),
+        inside=cells["within"].fillna(False).astype(bool),
+        size=cells["delta"].abs(),
+    )
+    return told.groupby(keys, sort=False).agg(
+        cells=("paper_mean", "size"),
+        compared=("delta", "count"),
+        judged=("judged", "sum"),
+        within=("inside", "sum"),
+        delta_mean=("delta", "mean"),
+        delta_abs_mean=("size", "mean"),
+    )
+
+
+def _pairs(cells: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of rows of one column that the paper puts in an order."""
+    column = ["table", *PLACE, "rate"]
+    kept = cells[[*column, "all", *LINE, "acc1_mean", "paper_mean", "paper_std"]]
+    kept = kept.assign(place=np.arange(len(kept)))
+    pairs = kept.merge(kept, on=[*column, "all"], suffixes=("_a", "_b"))
+    pairs = pairs[pairs["place_a"] < pairs["place_b"]]
+    paper = pairs["paper_mean_a"] - pairs["paper_mean_b"]
+    ours = pairs["acc1_mean_a"] - pairs["acc1_mean_b"]
+    pooled = ((pairs["paper_std_a"] ** 2 + pairs["paper_std_b"] ** 2) / 2) ** 0.5
+    pairs = pairs.assign(kept=_same_sign(ours, paper), clear=paper.abs() > DEVIATIONS * pooled)
+    return pairs[paper != 0]
+
+
+def _steps(cells: pd.DataFrame, place: list[str]) -> pd.DataFrame:
+    """Steps from a rate to the next one of the same row."""
+    cells = cells.sort_values("rate", kind="stable")
+    steps = cells.groupby([*place, *LINE])[["acc1_mean", "paper_mean"]].diff()
+    kept = cells.assign(kept=_same_sign(steps["acc1_mean"], steps["paper_mean"]))
+    return kept[steps["paper_mean"].notna() & (steps["paper_mean"] != 0)]
+
+
+def _trends(cells: pd.DataFrame, place: list[str]) -> pd.DataFrame:
+    """Gains over fine-tuning, at the lowest less at the highest rate."""
+    twin = [*place, "source", "mix", "rate"]
+    tuned = cells[cells["method"] == BASELINE][[*twin, "acc1_mean", "paper_mean"]]
+    gains = cells[cells["method"] != BASELINE].merge(tuned, on=twin, suffixes=("", "_tuned"))
+    gains = gains.assign(
+        ours=gains["acc1_mean"] - gains["acc1_mean_tuned"],
+        paper=gains["paper_mean"] - gains["paper_mean_tuned"],
+    )
+    rows = gains.sort_values("rate", kind="stable").groupby([*place, "all", *LINE])
+    ends = rows[["ours", "paper"]].first() - rows[["ours", "paper"]].last()
+    ends = ends[(rows.size() > 1) & (ends["paper"] != 0)]
+    return ends.assign(kept=_same_sign(ends["ours"], ends["paper"])).reset_index()
+
+
+def _same_sign(ours: pd.Series[float], paper: pd.Series[float]) -> pd.Series[bool]:
+    return np.sign(ours) == np.sign(paper)
+
+
+def agreement_page(study: Study, name: str, table: pd.DataFrame) -> Page:
+    """Lay out what ``agreement`` gives, a block for each selection."""
+    spec = study.tables[name]
+    page = Page(name, spec.title, spec.caption, [])
+    if table.empty:
+        page.remarks.append("None of this study's cells is one of the paper's.")
+        return page
+    for selection, rows in table.groupby("selection", sort=False):
+        lines = rows.to_dict("records")
+        cells = pd.DataFrame([_line(line) for line in lines], dtype=object)
+        cells.index = pd.MultiIndex.from_tuples(
+            [_titles(study, line["by"], line["of"]) for line in lines], names=["", "Cells of"]
+        )
+        page.blocks.append((CHOSEN_BY[str(selection)], cells))
+    page.remarks += [
+        "Compared: our cells that are no hole, of the paper's; a cell that stands in several "
+        "tables counts once in all and by data set.",
+        f"Within {DEVIATIONS:g} SD: cells within that many pooled standard deviations of the "
+        "paper's cell, of those for which one is known (where it gives none, ours alone). "
+        "Δ: ours less the paper's, in percent.",
+        "Order: pairs of rows of a column (methods, and where a table has them sources and "
+        "mixes) that stand in the paper's order; told apart: of the pairs that lie further "
+        f"apart in the paper than {DEVIATIONS:g} pooled standard deviations of it.",
+        "Accuracy over rates: steps from a sampling rate to the next that go the paper's way. "
+        f"Gain over rates: methods whose gain over {METHODS[BASELINE].title} falls, or rises, "
+        "from the lowest to the highest rate as in the paper.",
+    ]
+    return page
+
+
+def _line(row: dict[Hashable, Any]) -> dict[str, Cell]:
+    def part(count: str, of: str) -> Cell:
+        return Cell(row[count], of=row[of], form=".0f") if row[of] else Cell(nan)
+
+    return {
+        "Compared": part("compared", "cells"),
+        f"Within {DEVIATIONS:g} SD": part("within", "judged"),
+        "Mean Δ": Cell(row["delta_mean"], form="+.2f"),
+        "Mean absolute Δ": Cell(row["delta_abs_mean"]),
+        "Order": part("pairs_kept", "pairs"),
+        "Order, told apart": part("clear_kept", "clear"),
+        "Accuracy over rates": part("steps_kept", "steps"),
+        "Gain over rates": part("trends_kept", "trends"),
+    }
+
+
+def _titles(study: Study, by: str, of: str) -> tuple[str, str]:
+    if by == "dataset":
+        return HEADINGS[by], title_of(study, by, of)
+    return ("Table", study.tables[of].title) if by == "table" else ("All", "")

@@ -1,0 +1,119 @@
+"""Gains over a baseline, seed by seed, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from math import nan, sqrt
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gta.study import Study
+from gta.study.run import CELL
+from gta.tables.intervals import LEVEL
+from gta.tables.layout import CHOSEN_BY, Cell, Page, choice, grid, title_of
+from gta.tables.notes import choice_remarks, hole_remarks, recipe_note
+from gta.tables.order import cells_of, in_order
+
+PLACE = ["selection", *(field for field in CELL if field != "method")]
+
+
+def half_width(values: NDArray[np.floating]) -> float:
+    """Half the width of Student's 95 % interval for the mean; NaN for fewer than two values.
+
+    t(0.975, n - 1) s / sqrt(n), with s of ddof 1.
+    """
+    from scipy import stats  # half a second to import
+
+    if len(values) < 2:
+        return nan
+    quantile = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)
+    return float(quantile * values.std(ddof=1) / sqrt(len(values)))
+
+
+def gains(
+    study: Study,
+    name: str,
+    metrics: pd.DataFrame,
+    selected: pd.DataFrame,
+) -> pd.DataFrame:
+    """Accuracy of each cell and its gain over the table's baseline with the same seeds.
+
+    Runs of one seed share subset, order, augmentation and head, so the differences are paired.
+
+    Args:
+        study: the study.
+        name: of a table of kind ``gains``; its ``baseline`` is a method.
+        metrics: as ``gta.results.read_collected`` gives them.
+        selected: as ``gta.tables.select`` gives it.
+
+    Returns:
+        A row for each selection and cell: ``table, selection, dataset, source, method, mix, rate,
+        lam, n, acc1_mean, acc1_half, gain_mean, gain_half, mass_mean, mass_half, chosen_at,
+        missing``. Percent; the halves are half the width of a 95 % interval over seeds. A hole is
+        NaN; the baseline has no gain.
+    """
+    baseline = study.tables[name].baseline
+    cells = cells_of(study, name).merge(selected, on=CELL, how="left").to_dict("records")
+    runs = metrics.set_index([*CELL, "lam"]).sort_values("seed").sort_index(kind="stable")
+    twins = {tuple(cell[f] for f in PLACE): cell for cell in cells if cell["method"] == baseline}
+    rows: list[dict[Any, Any]] = []
+    for cell in cells:
+        own = _seeds(runs, cell)
+        twin = twins[tuple(cell[field] for field in PLACE)]
+        gained = (own["acc1"] - _seeds(runs, twin)["acc1"]).dropna()
+        if cell["method"] == baseline:
+            gained = gained.iloc[:0]
+        measured = {"acc1": own["acc1"], "gain": gained, "mass": 100 * own["attention_mass"]}
+        row = {**cell, "table": name}
+        for measure, values in measured.items():
+            numbers = values.dropna().to_numpy()
+            row[f"{measure}_mean"] = numbers.mean() if len(numbers) else nan
+            row[f"{measure}_half"] = half_width(numbers)
+        rows.append(row)
+    columns = ["table", "selection", "dataset", "source", "method", "mix", "rate", "lam", "n"]
+    columns += [f"{m}_{part}" for m in ("acc1", "gain", "mass") for part in ("mean", "half")]
+    return in_order(study, name, pd.DataFrame(rows))[[*columns, "chosen_at", "missing"]]
+
+
+def _seeds(runs: pd.DataFrame, cell: Mapping[Any, Any]) -> pd.DataFrame:
+    """The runs of a cell at its lambda, by seed; none in a hole."""
+    if pd.isna(cell["lam"]):
+        return runs.iloc[:0].set_index("seed")
+    return runs.loc[[tuple(cell[field] for field in [*CELL, "lam"])]].set_index("seed")
+
+
+def gains_page(study: Study, name: str, table: pd.DataFrame) -> Page:
+    """Lay out what ``gains`` gives, a block for each selection."""
+    spec = study.tables[name]
+    page = Page(name, spec.title, spec.caption, [])
+
+    def accuracy(row: Any) -> Cell:
+        chosen, text = choice(study, row, row.method)
+        return Cell(row.acc1_mean, row.acc1_half, chosen, notes=page.note(text))
+
+    columns = {
+        "Accuracy": accuracy,
+        f"Gain over {title_of(study, 'method', spec.baseline)}": lambda row: Cell(
+            row.gain_mean, row.gain_half, form="+.2f"
+        ),
+        "Attention mass": lambda row: Cell(row.mass_mean, row.mass_half),
+    }
+    down = [*spec.groups, *spec.rows]
+    chosen = any(len(study.grid(method)) > 1 for method in table["method"].unique())
+    for selection, rows in table.groupby("selection", sort=False):
+        title = CHOSEN_BY[str(selection)] if chosen else ""
+        page.blocks.append((title, grid(study, rows, down, spec.columns, columns)))
+        if not chosen:  # one lambda a method: both rules say the same
+            break
+    page.remarks.append(
+        f"Mean ± half the width of Student's 95 % interval over {len(study.config.seeds)} run "
+        "seeds; gains are differences between runs of one seed."
+    )
+    page.remarks.extend(hole_remarks(table))
+    page.remarks.extend(choice_remarks(study, table["method"]))
+    page.remarks.append(recipe_note(study, study.runs_of(name), partial(title_of, study)))
+    return page

@@ -1,0 +1,100 @@
+"""What choosing lambda on the test set, as the paper does, adds to the accuracy reported there."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from gta.study import Study
+from gta.study.run import CELL
+from gta.tables.layout import Cell, Page, choice_note, grid
+from gta.tables.notes import choice_remarks, hole_remarks
+from gta.tables.order import in_order
+
+
+def optimism(
+    study: Study, name: str, metrics: pd.DataFrame, selected: pd.DataFrame
+) -> pd.DataFrame:
+    """Test accuracy at the lambda chosen on the test set less that at the held-out choice.
+
+    Args:
+        study: the study.
+        name: of a table of kind ``optimism``.
+        metrics: as ``gta.results.read_collected`` gives them.
+        selected: as ``gta.tables.select`` gives it.
+
+    Returns:
+        A row for each cell of the study whose method has several lambdas: ``table, dataset,
+        source, method, mix, rate, lam_test, lam_heldout, n, acc1_test, acc1_heldout,
+        optimism_mean, optimism_std`` (percent; over the differences of runs of one seed, ddof 1),
+        ``chosen_at`` (rate of the held-out choice) and ``missing``. A hole of either selection
+        is one here.
+    """
+    several = [method for method in selected["method"].unique() if len(study.grid(method)) > 1]
+    cells = selected[selected["method"].isin(several)]
+    test, heldout = (cells[cells["selection"] == rule] for rule in ("test", "heldout"))
+    table = heldout.merge(
+        test[[*CELL, "lam", "acc1_mean"]], on=CELL, suffixes=("_heldout", "_test")
+    )
+    runs = metrics[[*CELL, "lam", "seed", "acc1"]]
+    chosen = [
+        rows[[*CELL, "lam"]].dropna().merge(runs, on=[*CELL, "lam"]) for rows in (test, heldout)
+    ]
+    seeds = chosen[0].merge(chosen[1], on=[*CELL, "seed"], suffixes=("_test", "_heldout"))
+    seeds["optimism"] = seeds["acc1_test"] - seeds["acc1_heldout"]
+    means = seeds.groupby(CELL)["optimism"].agg(optimism_mean="mean", optimism_std="std")
+    names = {f"acc1_mean_{rule}": f"acc1_{rule}" for rule in ("test", "heldout")}
+    table = table.merge(means.reset_index(), on=CELL, how="left").rename(columns=names)
+    columns = ["table", *CELL, "lam_test", "lam_heldout", "n", "acc1_test", "acc1_heldout"]
+    columns += ["optimism_mean", "optimism_std", "chosen_at", "missing"]
+    return in_order(study, name, table.assign(table=name))[columns]
+
+
+def optimism_page(study: Study, name: str, table: pd.DataFrame) -> Page:
+    """Lay out what ``optimism`` gives: means over data sets, then every cell."""
+    spec = study.tables[name]
+    page = Page(name, spec.title, spec.caption, [])
+    if table.empty:
+        page.remarks.append("No method of this study has several lambdas: nothing was chosen.")
+        return page
+    lines = [f for f in ("source", "method", "mix") if f == "method" or table[f].nunique() > 1]
+    if table["dataset"].nunique() > 1:
+        groups = table.groupby([*lines, "rate"], sort=False)
+        over = groups.agg(mean=("optimism_mean", _whole_mean), missing=("missing", _joined))
+        columns = {"": lambda row: Cell(row.mean, notes=page.note(row.missing))}
+        means = grid(study, over.reset_index(), lines, ["rate"], columns)
+        page.blocks.append(("Mean over data sets", means))
+    cells = grid(study, table, ["dataset", *lines], ["rate"], {"": partial(_cell, page)})
+    page.blocks.append(("By data set" if page.blocks else "", cells))
+    known = table.dropna(subset="optimism_mean")
+    same = (known["lam_test"] == known["lam_heldout"]).sum()
+    page.remarks.append(
+        f"Over {len(known)} cells: mean {known['optimism_mean'].mean():.2f}, largest "
+        f"{known['optimism_mean'].max():.2f}; in {same} of them both rules choose the same λ."
+    )
+    seeds = ", ".join(map(str, study.config.seeds))
+    page.remarks.append(
+        "Mean ± sample standard deviation of the differences between runs of one seed, seeds "
+        f"{seeds}; λ a → b: chosen by test accuracy → by held-out accuracy; 0 where these are the "
+        "same. A mean over data sets is over those that have the cell."
+    )
+    page.remarks.extend(hole_remarks(table))
+    page.remarks.extend(choice_remarks(study, table["method"]))
+    return page
+
+
+def _cell(page: Page, row: Any) -> Cell:
+    notes = page.note(choice_note(row))
+    if row.lam_test == row.lam_heldout:
+        return Cell(0, notes=notes, form=".0f")
+    return Cell(row.optimism_mean, row.optimism_std, row.lam_test, row.lam_heldout, notes)
+
+
+def _whole_mean(values: pd.Series[float]) -> float:
+    return values.mean(skipna=False)
+
+
+def _joined(values: pd.Series[str]) -> str:
+    return "; ".join(filter(None, dict.fromkeys(values)))

@@ -1,0 +1,307 @@
+"""What runs leave behind: written whole or not at all, read back typed, judged one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gta import files, results
+from gta.errors import GtaError
+from gta.study import RUN_FIELDS, Run, Study, places
+
+
+def metrics(study: Study, run: Run, **columns: Any) -> dict[str, Any]:
+    """A full row of metrics."""
+    return {
+        "acc1": 50.0 + run.seed,
+        "loss": 1.5,
+        "heldout_acc1": 49.5,
+        "heldout_loss": 1.6,
+        "n_train": 60,
+        "n_test": 100,
+        "n_heldout": 20,
+        "iterations": 4,
+        "seconds": 1.25,
+        "images_per_second": 25.6,
+        "peak_memory_mb": 300.0,
+        "device": "cpu",
+        "precision": "float32",
+        "attention_mass": 0.8,
+        "recipe_digest": study.digest(run),
+        "data_digest": "data-1",
+        "source_digest": "source-1",
+        "versions": "{}",
+        "git_commit": "0" * 40,
+        "finished_at": datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.UTC),
+        **columns,
+    }
+
+
+def finish(study: Study, run: Run, **columns: Any) -> None:
+    """Leave behind what a finished run does."""
+    if study.keeps_weights(run):
+        path = study.path("models", run)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"weights")
+    results.write(study, "metrics", run, [metrics(study, run, **columns)])
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+# Writing
+
+
+def test_whole_writes_and_leaves_no_hidden_file(workdir: Path) -> None:
+    with files.atomic_write(Path("a/b/out.txt")) as hidden:
+        assert hidden.name.startswith(".")
+        assert hidden.suffix == ".txt"
+        hidden.write_text("text")
+        assert not Path("a/b/out.txt").exists()
+    assert Path("a/b/out.txt").read_text() == "text"
+    assert leftovers(workdir) == ["out.txt"]
+
+
+def test_whole_keeps_the_usual_permissions(workdir: Path) -> None:
+    Path("plain").touch()
+    files.write_text(Path("whole"), "text")
+    assert Path("whole").stat().st_mode == Path("plain").stat().st_mode
+
+
+def write_half(path: Path, error: type[BaseException]) -> None:
+    with files.atomic_write(path) as hidden:
+        hidden.write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_block_that_fails_leaves_all_as_it_was(error: type[BaseException], workdir: Path) -> None:
+    Path("old.txt").write_text("old")
+    for name in ("old.txt", "new.txt"):
+        with pytest.raises(error):
+            write_half(Path(name), error)
+    assert Path("old.txt").read_text() == "old"
+    assert leftovers(workdir) == ["old.txt"]
+
+
+def test_what_cannot_be_written_is_one_clear_line(workdir: Path) -> None:
+    Path("file").touch()
+    with pytest.raises(GtaError, match=r"^file/out\.txt: cannot be written: "):
+        files.write_text(Path("file/out.txt"), "text")
+    Path("folder").mkdir()
+    with pytest.raises(GtaError, match=r"^folder: cannot be written: Is a directory"):
+        files.write_text(Path("folder"), "text")
+    assert leftovers(workdir) == ["file"]
+
+
+def test_a_row_with_a_column_of_no_schema_is_refused(tiny_study: Study) -> None:
+    row = metrics(tiny_study, tiny_study.runs[0], accuracy=1.0)
+    with pytest.raises(ValueError, match="metrics has no column accuracy"):
+        results.write(tiny_study, "metrics", tiny_study.runs[0], [row])
+    assert not tiny_study.path("metrics", tiny_study.runs[0]).exists()
+
+
+# Reading
+
+
+def test_metrics_round_trip_with_typed_identity(tiny_study: Study) -> None:
+    for run in tiny_study.runs:
+        results.write(tiny_study, "metrics", run, [metrics(tiny_study, run)])
+    table = results.read(tiny_study, "metrics")
+    assert table.schema.names == [*RUN_FIELDS, *results.METRICS.names]
+    assert table.schema.field("rate").type == table.schema.field("lam").type == pa.float64()
+    assert table.schema.field("seed").type == pa.int64()
+    rows = table.to_pylist()
+    assert [Run(**{field: row[field] for field in RUN_FIELDS}) for row in rows] == list(
+        tiny_study.runs
+    )
+    for run, row in zip(tiny_study.runs, rows, strict=True):
+        assert {key: row[key] for key in results.METRICS.names} == metrics(tiny_study, run)
+
+
+def test_a_column_left_out_is_null(tiny_study: Study) -> None:
+    run = tiny_study.runs[0]
+    row = metrics(tiny_study, run)
+    del row["heldout_acc1"]
+    results.write(tiny_study, "metrics", run, [row])
+    assert results.read_part(tiny_study, "metrics", run)["heldout_acc1"].to_pylist() == [None]
+
+
+def test_history_and_predictions_round_trip(tiny_study: Study) -> None:
+    one, two = tiny_study.runs[:2]
+    history = {"iteration": 1, "lr": 1e-3, "cross_entropy": 2.0, "penalty": 0.1, "train_acc1": 25.0}
+    results.write(tiny_study, "history", one, [history, {**history, "iteration": 2}])
+    read = results.read(tiny_study, "history", [one])
+    assert read["iteration"].to_pylist() == [1, 2]
+    assert read["seed"].to_pylist() == [one.seed] * 2
+
+    prediction = {"index": 3, "label": 1, "prediction": 0, "confidence": 0.5}
+    results.write(tiny_study, "predictions", one, [{"split": "test", **prediction}])
+    results.write(
+        tiny_study,
+        "predictions",
+        two,
+        [{"split": "heldout", **prediction}, {"split": "test", **prediction}],
+    )
+    both = results.read(tiny_study, "predictions", [one, two])
+    assert both["split"].to_pylist() == ["test", "heldout", "test"]
+    assert both["confidence"].to_pylist() == [0.5] * 3
+
+
+def test_reading_no_runs_gives_the_columns(tiny_study: Study) -> None:
+    empty = results.read(tiny_study, "metrics", [])
+    assert empty.num_rows == 0
+    assert empty.schema.names == [*RUN_FIELDS, *results.METRICS.names]
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def scribbled(path: Path) -> None:
+    path.write_bytes(b"PAR1 this is no parquet file")
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garbled(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4:200] = b"\xff" * 196
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut_off, scribbled, emptied, garbled])
+def test_damaged_file_is_one_clear_line(damage: Any, tiny_study: Study) -> None:
+    run = tiny_study.runs[0]
+    results.write(tiny_study, "metrics", run, [metrics(tiny_study, run)])
+    damage(tiny_study.path("metrics", run))
+    with pytest.raises(GtaError) as error:
+        results.read(tiny_study, "metrics", [run])
+    line = str(error.value)
+    assert line.startswith(f"{tiny_study.path('metrics', run)}: damaged: ")
+    assert "\n" not in line
+    assert results.state_of(tiny_study, run).state == "damaged"
+
+
+def test_missing_file_is_one_clear_line(tiny_study: Study) -> None:
+    run = tiny_study.runs[0]
+    with pytest.raises(GtaError, match=r"part\.parquet: missing$"):
+        results.read_part(tiny_study, "metrics", run)
+
+
+def test_columns_of_another_version_are_one_clear_line(tiny_study: Study) -> None:
+    run = tiny_study.runs[0]
+    path = tiny_study.path("metrics", run)
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"accuracy": [50.0]}), path)
+    with pytest.raises(GtaError, match="has the columns of another version; run it again"):
+        results.read_part(tiny_study, "metrics", run)
+    assert results.state_of(tiny_study, run).state == "damaged"
+
+
+# States
+
+
+ORIGIN = results.Origin("data-1", "source-1")
+
+
+def test_states_of_a_run(tiny_study: Study) -> None:
+    missing, failed, stale, other_data, other_source, done = tiny_study.runs[:6]
+    files.write_text(places.failure_path(tiny_study, failed), "the loss is NaN at iteration 3\n")
+    finish(tiny_study, stale, recipe_digest="of other settings")
+    finish(tiny_study, other_data, data_digest="data-0")
+    finish(tiny_study, other_source, source_digest="source-0")
+    finish(tiny_study, done)
+    found = {run: results.state_of(tiny_study, run, ORIGIN) for run in tiny_study.runs[:6]}
+    assert found[missing] == results.State("missing", "not run yet")
+    assert found[failed] == results.State("failed", "the loss is NaN at iteration 3")
+    assert found[stale].state == "stale"
+    assert found[stale].reason.endswith("made with other settings than the config's")
+    for run in (other_data, other_source):
+        assert found[run].state == "stale"
+        assert found[run].reason.endswith("made from another state of the data or the source")
+    assert found[done] == results.State("done")
+    # where today's data and source are not known, they are not compared
+    assert results.state_of(tiny_study, other_data) == results.State("done")
+
+
+def test_a_metrics_file_without_a_row_is_damaged(tiny_study: Study) -> None:
+    run = tiny_study.runs[0]
+    results.write(tiny_study, "metrics", run, [])
+    assert results.state_of(tiny_study, run).state == "damaged"
+
+
+def test_a_missing_model_is_damage_where_it_is_kept(tiny_study: Study) -> None:
+    study = Study({**tiny_study.content, "keep_weights": "all"})
+    run = study.runs[0]
+    finish(study, run)
+    assert results.state_of(study, run).state == "done"
+    study.path("models", run).unlink()
+    assert results.state_of(study, run).state == "damaged"
+    assert results.state_of(tiny_study, run).state == "done"
+
+
+def test_changed_settings_make_a_result_stale(tiny_study: Study) -> None:
+    run = tiny_study.runs[0]
+    finish(tiny_study, run)
+    recipe = {**tiny_study.content["recipe"], "lr": 2e-3}
+    assert results.state_of(Study({**tiny_study.content, "recipe": recipe}), run).state == "stale"
+
+
+def test_file_digest_is_that_of_sha256sum(workdir: Path) -> None:
+    Path("abc").write_bytes(b"abc")
+    assert files.file_digest(Path("abc")) == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+    with pytest.raises(GtaError, match=r"^nothing: cannot be read: No such file"):
+        files.file_digest(Path("nothing"))
+
+
+# The collected whole
+
+
+def test_collect_gathers_what_is_done_and_names_the_holes(tiny_study: Study) -> None:
+    missing, stale, *done = tiny_study.runs
+    finish(tiny_study, stale, data_digest="data-0")
+    for run in done:
+        finish(tiny_study, run)
+    table, holes = results.collect_metrics(tiny_study, lambda run: ORIGIN)
+    assert table.num_rows == len(done)
+    assert {run: hole.state for run, hole in holes.items()} == {missing: "missing", stale: "stale"}
+
+    results.write_collected(tiny_study, table)
+    frame = results.read_collected(tiny_study)
+    assert list(frame.columns) == [*RUN_FIELDS, *results.METRICS.names]
+    assert list(frame[list(RUN_FIELDS)].itertuples(index=False, name=None)) == [
+        dataclasses.astuple(run) for run in done
+    ]
+    assert leftovers(tiny_study.folder).count("metrics.parquet") == 1
+    some = results.read_collected(tiny_study, "acc1")
+    assert list(some.columns) == [*RUN_FIELDS, "acc1"]
+    assert some.equals(frame[some.columns])
+
+
+def test_collected_file_says_whose_it_is(tiny_study: Study) -> None:
+    table, holes = results.collect_metrics(tiny_study, lambda run: None)
+    assert table.num_rows == 0
+    assert len(holes) == len(tiny_study.runs)
+    results.write_collected(tiny_study, table)
+    metadata = pq.read_schema(tiny_study.folder / "metrics.parquet").metadata
+    assert metadata[b"gta"] == b'{"study": "tiny"}'
+
+
+def test_missing_or_damaged_collected_file_is_one_clear_line(tiny_study: Study) -> None:
+    with pytest.raises(GtaError, match=r"metrics\.parquet: missing; run `snakemake`"):
+        results.read_collected(tiny_study)
+    files.write_text(tiny_study.folder / "metrics.parquet", "no parquet")
+    with pytest.raises(GtaError, match=r"metrics\.parquet: damaged: .*; delete it"):
+        results.read_collected(tiny_study)
