@@ -21,7 +21,6 @@ from gta.results.origins import origins
 from gta.results.retire import restore, retire
 from gta.study import RUN_FIELDS, Run, Study
 from gta.study.discover import known
-from gta.tables.change import accuracies_line, cells_of, change_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -69,6 +68,8 @@ def rerun(
 
         gta rerun table2 --method finetune --yes -- --cores 2
     """
+    from gta.tables.change import accuracies_line, cells_of, change_of
+
     given: dict[str, list[Any] | None] = {
         "dataset": dataset,
         "rate": rate,
