@@ -14,7 +14,7 @@ from yte import process_yaml  # type: ignore[import-untyped]
 
 from gta import slurm
 from gta.errors import GtaError
-from tests.staged import ROOT
+from tests.support.staged import ROOT
 
 plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
 
