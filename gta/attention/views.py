@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gta.attention.masks import Grid, Objects, objects_of
+from gta.attention.masks import BACKGROUND, VOID, Grid, Objects, objects_of
 from gta.data.batches.augment import Evaluator, Normalisation
 from gta.data.store import Store
 from gta.data.transfer import Transfer
 from gta.study import Recipe, Study
 
+OBJECT = 1  # id of all objects where they count as one
 CHUNK = 64  # images whose masks are cut into patches at a time
 
 
@@ -64,7 +65,7 @@ def view_of(
         GtaError: if the store has no masks or the grid does not divide the view.
     """
     evaluator = Evaluator(recipe)
-    classes = list(range(1, len(store.classes) + 1))
+    classes = [OBJECT] if size is None else list(range(1, len(store.classes) + 1))
     side = size or recipe.image_size
     pixels = np.empty((len(positions), side, side, 3), np.uint8)
     objects = []
@@ -74,7 +75,7 @@ def view_of(
             image = store.image(position)
             if size is None:
                 pixels[number] = evaluator.pixels(image).numpy()
-                masks.append(evaluator.mask(store.mask(position)))
+                masks.append(_own_view(store, position, evaluator))
                 continue
             pixels[number] = _square(image, size, Image.Resampling.BILINEAR)
             mask = _square(store.class_mask(position), size, Image.Resampling.NEAREST)
@@ -84,6 +85,14 @@ def view_of(
         pixels,
         Objects(torch.cat([o.classes for o in objects]), torch.cat([o.void for o in objects])),
     )
+
+
+def _own_view(store: Store, position: int, evaluator: Evaluator) -> Tensor:
+    """An image's mask in the view of the tests, all objects as one; void pixels stay void."""
+    if store.masks == "object":
+        return evaluator.mask(store.mask(position))
+    ids = store.class_mask(position)
+    return evaluator.mask_ids(np.where((ids == BACKGROUND) | (ids == VOID), ids, OBJECT))
 
 
 class Views:

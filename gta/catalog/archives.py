@@ -34,8 +34,11 @@ class Form:
         title: what people call it.
         archives: its files, unpacked into one folder.
         optional: files that are unpacked with them where they were placed.
+        contents: digest of the files in them (``gta.data.readers.check_contents``), for archives
+            whose own bytes are not published because their host packs them on demand.
     """
 
     title: str
     archives: tuple[Archive, ...]
     optional: tuple[Archive, ...] = ()
+    contents: str | None = None

@@ -35,7 +35,7 @@ class DatasetInfo:
         title: name in tables and figures.
         kind: ``procedural`` is rendered here; ``images`` is read from files.
         domain: whether the sources' pre-training data look like it (``near``) or not (``far``).
-        masks: whether each image has a mask.
+        masks: whether images have masks, all or some of them.
         reader: module of ``gta.data.readers`` that knows its layout.
         forms: archives that hold it. The first form that lies in the archive folder as a whole
             is used, else the first that can be fetched.
@@ -45,6 +45,8 @@ class DatasetInfo:
         counts: what its publishers (and the paper's table 1) say; None where nothing does.
         hint: how to get it where it cannot be fetched.
         bss: how the names of its published split lists begin; None where there are none.
+        mask_void: value of mask pixels that count neither as object nor as background, of a
+            dataset of the user's own.
     """
 
     title: str
@@ -58,9 +60,11 @@ class DatasetInfo:
     counts: Counts | None = None
     hint: str = ""
     bss: str | None = None
+    mask_void: int | None = None
 
 
 _VGG = "https://www.robots.ox.ac.uk/~vgg/data"
+_FLOWERS_COMMIT = "77346eca507654746854a11c85cf9c82acc671ea"
 _DOGS = "http://vision.stanford.edu/aditya86/ImageNetDogs"
 
 _CARS_DEVKIT = Archive(
@@ -279,6 +283,39 @@ DATASETS: MappingProxyType[str, DatasetInfo] = MappingProxyType(
             ),
             folder="GroceryStoreDataset",
             counts=Counts(81, 2640, 2485, 296),
+        ),
+        "flowers17": DatasetInfo(
+            "17 Flowers",
+            "images",
+            "near",
+            masks=True,
+            reader="flowers17",
+            forms=(
+                Form(
+                    "images and masks at 256 pixels",
+                    (
+                        Archive(
+                            f"flower-segmentation-{_FLOWERS_COMMIT}.tar.gz",
+                            (
+                                "https://github.com/jxng1/flower-segmentation/archive/"
+                                f"{_FLOWERS_COMMIT}.tar.gz",
+                            ),
+                            other_names=(f"{_FLOWERS_COMMIT}.tar.gz", "flowers17.tar"),
+                        ),
+                    ),
+                    contents="468cf30f742023be663604cfcd11d7a6cef473c3d940f7bcaa0d221ce9ff684a",
+                ),
+                Form(
+                    "the publisher's files",
+                    (
+                        Archive("17flowers.tgz", (f"{_VGG}/flowers/17/17flowers.tgz",)),
+                        Archive("trimaps.tgz", (f"{_VGG}/flowers/17/trimaps.tgz",)),
+                    ),
+                ),
+            ),
+            folder="flowers17",
+            # Classes, images and split are those of `gta.data.readers.flowers17`.
+            counts=Counts(17, 510, 680, 170),
         ),
     }
 )

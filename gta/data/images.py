@@ -92,9 +92,9 @@ def decode_mask(data: bytes | Path, name: str = "") -> Mask:
     named = name or _path_name(data)
     with _open(data, named) as image:
         mode, mask = image.mode, np.array(image)
-    if mode not in ("P", "L"):
+    if mode not in ("P", "L", "1"):
         raise GtaError(f"{named}: a mask of class ids has a palette or is grey, this one is {mode}")
-    return mask
+    return mask.astype(np.uint8)
 
 
 def resize_short_side(pixels: Pixels, side: int) -> Pixels:

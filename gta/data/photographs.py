@@ -14,10 +14,11 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gta.data.images import decode, decode_mask, resize_mask, resize_short_side
 from gta.data.readers import Entry, Listing
-from gta.data.store import Item
+from gta.data.store import VOID, Item
 from gta.errors import GtaError
 from gta.files import atomic_write
 
@@ -131,14 +132,7 @@ class Photographs:
     def _arrays(self, entry: Entry, position: int) -> dict[str, np.ndarray]:
         pixels = decode(entry.path, entry.name, crop_bottom=entry.crop_bottom)
         arrays = {f"original{position}": np.asarray(pixels.shape[:2])}
-        mask = None
-        if entry.mask is not None:
-            mask = decode_mask(entry.mask, f"mask of {entry.name}")
-            if mask.shape != pixels.shape[:2]:
-                raise GtaError(
-                    f"mask of {entry.name}: {mask.shape[1]} x {mask.shape[0]} pixels, "
-                    f"the image has {pixels.shape[1]} x {pixels.shape[0]}"
-                )
+        mask = self._mask(entry, pixels) if self.listing.has_masks else None
         if self._short_side is not None:
             pixels = resize_short_side(pixels, self._short_side)
             mask = None if mask is None else resize_mask(mask, self._short_side)
@@ -146,6 +140,20 @@ class Photographs:
         if mask is not None:
             arrays[f"mask{position}"] = mask
         return arrays
+
+    def _mask(self, entry: Entry, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The ids of an image's mask, (height, width); all void where the image has none."""
+        if entry.mask is None:
+            return np.full(pixels.shape[:2], VOID, dtype=np.uint8)
+        name = f"mask of {entry.name}"
+        mask = decode_mask(entry.mask, name)
+        if mask.shape != pixels.shape[:2]:
+            raise GtaError(
+                f"{name}: {mask.shape[1]} x {mask.shape[0]} pixels, "
+                f"the image has {pixels.shape[1]} x {pixels.shape[0]}"
+            )
+        ids = self.listing.mask_ids
+        return mask if ids is None else ids.translate(mask, name)
 
 
 def _item(entry: Entry, part: np.lib.npyio.NpzFile, position: int) -> Item:
@@ -155,7 +163,7 @@ def _item(entry: Entry, part: np.lib.npyio.NpzFile, position: int) -> Item:
         label=entry.label,
         split=entry.split,
         pixels=part[f"pixels{position}"],
-        mask=part[f"mask{position}"] if entry.mask is not None else None,
+        mask=part.get(f"mask{position}"),
         original=(height, width),
         bss=entry.bss,
     )
@@ -170,4 +178,5 @@ def _fingerprint(listing: Listing) -> str:
                 found = path.stat()
                 digest.update(f"{path}\t{found.st_size}\t{found.st_mtime_ns}\n".encode())
         digest.update(f"{entry.name}\t{entry.crop_bottom}\n".encode())
+    digest.update(f"{listing.mask_ids}\n".encode() if listing.mask_ids else b"")
     return digest.hexdigest()[:12]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gta.data import rendered
 from gta.data.fetch.obtain import Watch, discard, obtain
 from gta.data.photographs import Photographs, Progress
-from gta.data.readers import check_counts, read
+from gta.data.readers import MaskIds, check_contents, check_counts, read
 from gta.data.store import Item, Store, write
 from gta.study import Study
 
@@ -39,8 +40,13 @@ def prepare(
     origin = obtain(study, dataset, watch)
     listing = read(info.reader, origin.folder)
     images = study.config.images
-    if info.counts is not None and images.counts == "published":
-        check_counts(listing, info.counts, dataset)
+    if info.mask_void is not None:
+        listing = replace(listing, mask_ids=MaskIds(void=frozenset({info.mask_void})))
+    if images.counts == "published":
+        if info.counts is not None:
+            check_counts(listing, info.counts, dataset)
+        if origin.contents is not None:
+            check_contents(listing, origin.contents, dataset)
     leave_out = images.damaged == "leave_out"
     photographs = Photographs(listing, folder, study.short_side(dataset), leave_out)
     photographs.decode(progress)

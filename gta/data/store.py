@@ -3,7 +3,8 @@
 A store is a folder:
 
 - ``pixels.bin``: the images one after another, each (height, width, 3) uint8;
-- ``masks.bin``: where the data set has masks, each (height, width) uint8;
+- ``masks.bin``: where the data set has masks, each (height, width) uint8; that of an image
+  without a mask is void throughout;
 - ``index.parquet``: a row an image, of the schema ``INDEX``;
 - ``store.json``: format, name, classes, digest; written last, so that its presence says
   that the rest is whole.
@@ -57,7 +58,8 @@ class Item:
         split: ``train``, ``test`` or ``heldout``.
         pixels: (height, width, 3) uint8, RGB.
         mask: (height, width), None where there is none; bool: True on the object; uint8: of
-            each pixel's class (0 is background, ``VOID`` none).
+            each pixel's class (0 is background, ``VOID`` none; an image without a mask among
+            others that have one is ``VOID`` throughout).
         original: (height, width) before it was resized; None where it was not.
         bss: its name in the published split lists.
     """
@@ -120,7 +122,7 @@ class Store:
 
     @property
     def has_masks(self) -> bool:
-        """Whether each image has a mask."""
+        """Whether images have masks, all or some of them."""
         return self._masks is not None
 
     @property
@@ -154,7 +156,9 @@ class Store:
         return [self.image(position) for position in positions]
 
     def mask(self, position: int) -> NDArray[np.bool_]:
-        """An image's object mask, (height, width) bool; of classes: what is no background.
+        """An image's object mask, (height, width) bool; of classes: what is not background.
+
+        All False for an image without a mask among others that have one.
 
         Raises:
             GtaError: if the data set has no masks.
@@ -163,6 +167,10 @@ class Store:
         if self.masks == "object":
             return found.view(np.bool_)
         return (found != 0) & (found != VOID)
+
+    def is_masked(self, position: int) -> bool:
+        """Whether an image has a mask: in a dataset with masks, one that is not void throughout."""
+        return self.has_masks and not bool((self.class_mask(position) == VOID).all())
 
     def class_mask(self, position: int) -> NDArray[np.uint8]:
         """Each pixel's class, (height, width) uint8; of an object mask 0 or 1.

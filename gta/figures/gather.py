@@ -98,7 +98,9 @@ def mask_rows(study: Study, name: str, metrics: pd.DataFrame) -> tuple[list[str]
     rows: list[Row] = []
     if not stores:
         return titles, rows
-    for dataset, positions in positions_of(study, name, stores, settings.dataset).items():
+    for dataset, positions in positions_of(
+        study, name, stores, settings.dataset, masked=True
+    ).items():
         store = stores[dataset]
         models = models_of(study, name, metrics, dataset)
         titles = [model.title for model in models]

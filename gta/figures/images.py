@@ -13,7 +13,11 @@ from gta.study import Study
 
 
 def positions_of(
-    study: Study, figure: str, stores: Mapping[str, Store], shared: str | None = None
+    study: Study,
+    figure: str,
+    stores: Mapping[str, Store],
+    shared: str | None = None,
+    masked: bool = False,
 ) -> dict[str, NDArray[np.int64]]:
     """Test images for the models of each data set.
 
@@ -25,6 +29,7 @@ def positions_of(
         stores: by the data set that the models are trained on, the images that they are shown.
         shared: the one data set that all these images are of; the models of each data set are
             then shown others, as far as there are enough.
+        masked: whether to draw from the images with masks alone.
 
     Returns:
         For each data set positions in its store: those chosen, in their order, or those drawn.
@@ -39,6 +44,8 @@ def positions_of(
             names = settings.chosen[dataset]
             return np.asarray([_find(dataset, store, name) for name in names], dtype=np.int64)
         test = store.indices("test")
+        if masked:
+            test = test[[store.is_masked(int(position)) for position in test]]
         generator = np.random.default_rng(settings.seed)
         return np.sort(generator.choice(test, min(count, len(test)), replace=False))
 

@@ -63,6 +63,7 @@ HISTORY = pa.schema(
         ("penalty", pa.float64()),  # weighted, summed over the method's terms
         ("train_acc1", pa.float64()),  # of the batch, percent
         ("heldout_acc1", pa.float64()),  # percent; null but every `heldout_every` iterations
+        ("heldout_attention_mass", pa.float64()),  # likewise; null where there are no masks
     ]
 )
 

@@ -358,7 +358,11 @@ class Study:
             return {"format": STORE_FORMAT, "renderer": RENDERER_VERSION, **settings}
         settings = self.config.images.model_dump(mode="json", exclude={"counts"})
         settings["short_side"] = self.short_side(dataset)
-        own = {"path": info.folder} if dataset in self.config.own_datasets else {}
+        own: dict[str, Any] = {}
+        if dataset in self.config.own_datasets:
+            own = {"path": info.folder}
+            if info.mask_void is not None:
+                own["mask_void"] = info.mask_void
         return {"format": STORE_FORMAT, "reader": READER_VERSION, **settings, **own}
 
     def short_side(self, dataset: str) -> int | None:

@@ -173,11 +173,19 @@ class OwnDataset(Strict):
     title: str
     path: str
     domain: Literal["near", "far"] = "near"
+    mask_void: Annotated[int, Field(ge=1, le=255)] | None = None
 
     @property
     def info(self) -> DatasetInfo:
-        """What the catalog would say of it."""
-        return DatasetInfo(self.title, "images", self.domain, reader="folder", folder=self.path)
+        """The dataset as a catalog entry."""
+        return DatasetInfo(
+            self.title,
+            "images",
+            self.domain,
+            reader="folder",
+            folder=self.path,
+            mask_void=self.mask_void,
+        )
 
 
 class OwnSource(Strict):

@@ -36,7 +36,7 @@ class Evaluated:
         confidence: (n,) softmax of the predicted class.
         loss: mean cross entropy, nats.
         attention_mass: mean share of the last block's [cls] attention that falls on the
-            object, over images and heads; None where the store has no masks.
+            object, over heads and the images that show one; None where none does.
     """
 
     index: NDArray[np.int64]
@@ -148,14 +148,16 @@ class _Said:
         self.confidences.append(confidence.cpu())
         self.losses.append(F.cross_entropy(logits, labels, reduction="none").cpu())
         if rows is not None and masks is not None:
-            self.masses.append(attention_mass(rows[0], masks).cpu())
+            shows = masks.flatten(1).any(dim=1)  # some images may have no mask
+            self.masses.append(attention_mass(rows[0], masks)[shows].cpu())
 
     def whole(self, index: NDArray[np.int64], label: NDArray[np.int64]) -> Evaluated:
+        masses = torch.cat(self.masses) if self.masses else torch.empty(0)
         return Evaluated(
             index=index,
             label=label,
             prediction=torch.cat(self.predictions).numpy(),
             confidence=torch.cat(self.confidences).numpy(),
             loss=float(torch.cat(self.losses).mean()),
-            attention_mass=float(torch.cat(self.masses).mean()) if self.masses else None,
+            attention_mass=float(masses.mean()) if len(masses) else None,
         )

@@ -210,17 +210,16 @@ def _read_source(group: Sequence[Learner], images: Tensor) -> dict[Learner, Read
 
 
 def _watch(learners: Sequence[Learner], feed: Feed) -> None:
-    """Enter the accuracy on held-out images in the last row of history, where it is time to."""
+    """Add held-out accuracy and attention mass to the last row of history when they are due."""
     every = feed.heldout_every
     watched = [one for one in learners if every and one.iteration % every == 0]
     if not watched:
         return
     models = [learner.model for learner in watched]
-    found = evaluate_each(
-        models, feed.store, feed.subset.heldout, feed.evaluator, feed.device, with_mass=False
-    )
+    found = evaluate_each(models, feed.store, feed.subset.heldout, feed.evaluator, feed.device)
     for learner, said in zip(watched, found, strict=True):
         learner.history[-1]["heldout_acc1"] = said.acc1
+        learner.history[-1]["heldout_attention_mass"] = said.attention_mass
 
 
 def _grouped(

@@ -16,7 +16,7 @@ from gta.data.images import decode, decode_mask
 from gta.data.readers import READERS, Entry, Listing, check_counts, grocery, read
 from gta.errors import GtaError
 from tests.support import archives
-from tests.support.archives import LAYOUTS, Size, build, lay_out
+from tests.support.archives import FIXED, LAYOUTS, Size, build, lay_out
 
 SIZE = Size(classes=4, train=3, test=2, heldout=1)
 JPEG = b"\xff\xd8\xff"
@@ -35,7 +35,7 @@ def reader_of(layout: str) -> str:
     return layout.partition("_")[0]
 
 
-@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "voc12"])
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in FIXED])
 def test_a_layout(layout, tmp_path):
     listing = read(reader_of(layout), lay_out(layout, tmp_path, SIZE))
     assert listing.classes == CLASSES[reader_of(layout)]
@@ -55,10 +55,10 @@ def test_a_layout(layout, tmp_path):
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if not name.startswith("cars")])
 @pytest.mark.parametrize("nested", ["copy", "archive/copy"])
 def test_nested_folders_change_nothing(layout, nested, tmp_path):
-    flat = read(layout, lay_out(layout, tmp_path / "flat"))
+    flat = read(reader_of(layout), lay_out(layout, tmp_path / "flat"))
     (tmp_path / "deep" / "__MACOSX" / nested).mkdir(parents=True)
     lay_out(layout, tmp_path / "deep" / nested)
-    deep = read(layout, tmp_path / "deep")
+    deep = read(reader_of(layout), tmp_path / "deep")
     assert deep.classes == flat.classes
     assert [e.name for e in deep.entries] == [e.name for e in flat.entries]
     assert [e.bss for e in deep.entries] == [e.bss for e in flat.entries]
@@ -390,7 +390,7 @@ def test_a_broken_list(reader, file, before, after, said, tmp_path):
         read(reader, tmp_path)
 
 
-@pytest.mark.parametrize("layout", list(LAYOUTS))
+@pytest.mark.parametrize("layout", [n for n in LAYOUTS if reader_of(n) != "flowers17"])
 def test_listed_files_that_are_missing_are_counted(layout, tmp_path):
     listing = read(reader_of(layout), lay_out(layout, tmp_path))
     last = [entry.mask or entry.path for entry in listing.entries[-2:]]
@@ -412,7 +412,7 @@ def test_an_image_that_is_listed_twice(tmp_path):
 @pytest.mark.parametrize("reader", [name for name in READERS if name != "cars"])
 def test_another_layout_is_no_data_set(reader, tmp_path):
     (tmp_path / "something" / "else").mkdir(parents=True)
-    with pytest.raises(GtaError, match=r"does not hold .* \(no folder in it has"):
+    with pytest.raises(GtaError, match=r"does not hold .* \((no folder in it has|neither)"):
         read(reader, tmp_path)
 
 

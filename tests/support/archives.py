@@ -318,6 +318,63 @@ def grocery(size: Size) -> dict[str, Members]:
     return {"GroceryStoreDataset-master.zip": members}
 
 
+FLOWERS, FLOWERS_PER_CLASS = 17, 80
+
+
+def flower_mask(size: tuple[int, int], flower: bool = True) -> bytes:
+    """A palette PNG as 17 Flowers has them: a flower before leaves, background, sky and void."""
+    width, height = size
+    ids = np.full((height, width), 3, dtype=np.uint8)
+    ids[: height // 4] = 4
+    ids[-height // 4 :] = 2
+    if flower:
+        ids[height // 4 : height // 2, width // 4 : width // 2] = 1
+    ids[:, -1], ids[-1, -1] = 0, 5
+    image = Image.fromarray(ids, mode="P")
+    image.putpalette([value * 37 % 256 for value in range(3 * 256)])
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _flowers(images: str, masks: str, side: tuple[int, int]) -> tuple[Members, Members]:
+    """All 1,360 images; of class c the first 8 c (of cowslips, class 13, none) have a mask."""
+    photographs: Members = {}
+    labelled: Members = {}
+    mask = flower_mask(side)
+    for number in range(1, FLOWERS * FLOWERS_PER_CLASS + 1):
+        label, place = divmod(number - 1, FLOWERS_PER_CLASS)
+        photographs[f"{images}/image_{number:04d}.jpg"] = picture(label, number, size=side)
+        if label != 13 and place < 8 * label:
+            labelled[f"{masks}/image_{number:04d}.png"] = mask
+    return photographs, labelled
+
+
+def flowers17(size: Size) -> dict[str, Members]:
+    """The archive that GitHub packs of a commit of flower-segmentation; its size is fixed."""
+    commit = "77346eca507654746854a11c85cf9c82acc671ea"
+    root = f"flower-segmentation-{commit}"
+    data = f"{root}/source/data"
+    images, masks = _flowers(f"{data}/images_256", f"{data}/labels_256", (16, 16))
+    about = {f"{root}/README.md": lines("# flower-segmentation")}
+    return {f"{root}.tar.gz": about | images | masks}
+
+
+def flowers17_published(size: Size) -> dict[str, Members]:
+    """The publisher's three files of 17 Flowers; its size is fixed."""
+    images, masks = _flowers("jpg", "trimaps", (20, 24))
+    images["jpg/files.txt"] = lines(*(f"image_{n:04d}.jpg" for n in range(1, 1361)))
+    numbers = np.arange(1, 1361).reshape(FLOWERS, FLOWERS_PER_CLASS)
+    parts = {"trn": numbers[:, :40], "val": numbers[:, 40:60], "tst": numbers[:, 60:]}
+    splits = {f"{part}{n}": list(parts[part].ravel()) for part in parts for n in (1, 2, 3)}
+    masks["trimaps/imlist.mat"] = mat(imlist=list(range(1, 1361)))
+    return {
+        "17flowers.tgz": images,
+        "trimaps.tgz": masks,
+        "datasplits.mat": {"datasplits.mat": mat(**splits)},
+    }
+
+
 LAYOUTS: dict[str, Callable[[Size], dict[str, Members]]] = {
     "cub": cub,
     "cars": cars,
@@ -328,7 +385,10 @@ LAYOUTS: dict[str, Callable[[Size], dict[str, Members]]] = {
     "pet": pet,
     "voc12": voc12,
     "grocery": grocery,
+    "flowers17": flowers17,
+    "flowers17_published": flowers17_published,
 }
+FIXED = ("voc12", "flowers17", "flowers17_published")  # layouts that do not follow ``Size``
 
 
 def build(layout: str, folder: Path, size: Size | None = None) -> list[Path]:

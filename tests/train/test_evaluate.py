@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from gta.data.batches.augment import Evaluator
-from gta.data.store import Store, write
+from gta.data.store import VOID, Store, write
 from gta.models.vit import create
 from gta.study.config import Recipe
 from gta.train import evaluate as module
@@ -85,7 +86,9 @@ def test_against_a_loop_over_images(tmp_path, recipe, model, monkeypatch, batch)
         shares = logits.exp() / logits.exp().sum()
         right += said == label
         losses.append(-shares[label].log().item())
-        masses.append(attention_on_object(model, image, evaluator.mask(store.mask(i))))
+        mask = evaluator.mask(store.mask(i))
+        if mask.any():  # the crop may leave the object out
+            masses.append(attention_on_object(model, image, mask))
         confidence = pytest.approx(shares[said].item(), rel=1e-4)
         rows.append(
             {
@@ -130,6 +133,27 @@ def test_no_mass_where_it_is_not_to_be_had_or_not_asked_for(
     found = evaluate(model, store, np.arange(4), evaluator, CPU, with_mass)
     assert found.attention_mass is None
     assert found.acc1 >= 0
+
+
+def test_images_without_a_mask_do_not_count_for_the_mass(tmp_path, recipe, model):
+    items = list(random_items(SIZES, ["test"] * 12, masks=True))
+    some = [
+        replace(item, mask=np.where(item.mask, 1, 0).astype(np.uint8))
+        if position % 3
+        else replace(item, mask=np.full(item.pixels.shape[:2], VOID, np.uint8))
+        for position, item in enumerate(items)
+    ]
+    whole = write(tmp_path / "whole", "random", CLASSES, items)
+    partial = write(tmp_path / "partial", "random", CLASSES, some)
+    masked = np.flatnonzero([partial.is_masked(position) for position in range(12)])
+    assert masked.tolist() == [1, 2, 4, 5, 7, 8, 10, 11]
+    evaluator, every = Evaluator(recipe), np.arange(12)
+    found = evaluate(model, partial, every, evaluator, CPU)
+    expected = evaluate(model, whole, masked, evaluator, CPU)
+    assert found.attention_mass == pytest.approx(expected.attention_mass, rel=1e-5)
+    assert len(found.prediction) == 12
+    bare = np.setdiff1d(every, masked)
+    assert evaluate(model, partial, bare, evaluator, CPU).attention_mass is None
 
 
 def test_models_that_are_tested_together_say_what_each_says_alone(tmp_path, recipe, monkeypatch):

@@ -195,13 +195,17 @@ def test_held_out_images_are_classified_at_the_iterations_asked_for(make_study):
     assert [value is None for value in seen] == [True, False] * 3
     _, feed = learners_of(study, [run])
     heldout = feed.subset.heldout
-    found = evaluate(learner.model, feed.store, heldout, feed.evaluator, CPU, with_mass=False)
+    found = evaluate(learner.model, feed.store, heldout, feed.evaluator, CPU)
     assert seen[-1] == found.acc1
+    masses = [row["heldout_attention_mass"] for row in learner.history if row["heldout_acc1"]]
+    assert masses[-1] == found.attention_mass is not None
+    assert len(set(masses)) == 3
     plain = fit(make_study(recipe={"iterations": 6}), run)
     assert same(plain.model.state_dict(), learner.model.state_dict())
     whole = make_study(recipe={"iterations": 2}, heldout_every=1, rates=[100])
     history = fit(whole, run_of(whole, rate=100)).history
     assert [row["heldout_acc1"] for row in history] == [None, None]  # nothing is held out
+    assert not any("heldout_attention_mass" in row for row in history)
 
 
 def test_shared_time_is_counted_once(make_study, monkeypatch):

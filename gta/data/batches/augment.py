@@ -212,11 +212,15 @@ class Evaluator:
 
     def mask(self, mask: NDArray[np.bool_]) -> Tensor:
         """Bring an object mask to the same view, (image_size, image_size) bool."""
+        return self.mask_ids(mask).bool()
+
+    def mask_ids(self, mask: NDArray[np.bool_] | NDArray[np.uint8]) -> Tensor:
+        """Bring a mask of class ids to the same view, (image_size, image_size) uint8."""
         tensor = torch.from_numpy(np.array(mask, dtype=np.uint8))[None]
         if self.evaluation.resize is not None:
             # by pixel centres, as the image
             tensor = self._place(tensor, InterpolationMode.NEAREST_EXACT)
-        return tensor[0].bool()
+        return tensor[0]
 
     def pixels(self, image: Pixels) -> Tensor:
         """The view before normalisation, (image_size, image_size, 3) uint8, for pictures."""

@@ -32,11 +32,13 @@ class Origin:
         folder: that its reader gets.
         record: what it was made of, for the store's notes.
         temporary: whether the folder was unpacked here and may go when the store is made.
+        contents: digest of the files that it must hold; None where the archives' own were checked.
     """
 
     folder: Path
     record: list[dict[str, Any]]
     temporary: bool = False
+    contents: str | None = None
 
 
 def obtain(study: Study, dataset: str, watch: Watch | None = None) -> Origin:
@@ -55,7 +57,8 @@ def obtain(study: Study, dataset: str, watch: Watch | None = None) -> Origin:
     target = study.store_root / "unpacked" / f"{dataset}-{digests[:12]}"
     with watch(f"unpack {dataset}") if watch is not None else nullcontext() as progress:
         unpack([one.path for one in checked.values()], target, progress, list(checked))
-    return Origin(target, records_of(checked.values()), temporary=True)
+    form = choose_form(study.dataset_info(dataset), study.archives_root, dataset)
+    return Origin(target, records_of(checked.values()), temporary=True, contents=form.contents)
 
 
 def discard(origin: Origin) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
 from gta.catalog import Counts
-from gta.data.readers import aircraft, cars, cub, dogs, folder, grocery, pet, voc12
-from gta.data.readers.listing import Entry, Listing, require_files
+from gta.data.readers import aircraft, cars, cub, dogs, flowers17, folder, grocery, pet, voc12
+from gta.data.readers.listing import Entry, Listing, MaskIds, require_files
 from gta.errors import GtaError
 
-__all__ = ["READERS", "Entry", "Listing", "check_counts", "read"]
+__all__ = ["READERS", "Entry", "Listing", "MaskIds", "check_contents", "check_counts", "read"]
 
 READERS: MappingProxyType[str, Callable[[Path], Listing]] = MappingProxyType(
     {
@@ -23,6 +24,7 @@ READERS: MappingProxyType[str, Callable[[Path], Listing]] = MappingProxyType(
         "pet": pet.read,
         "voc12": voc12.read,
         "grocery": grocery.read,
+        "flowers17": flowers17.read,
         "folder": folder.read,
     }
 )
@@ -63,6 +65,36 @@ def _check(listing: Listing, folder: Path) -> None:
     empty = [name for label, name in enumerate(listing.classes) if label not in seen]
     if empty:
         raise GtaError(f"{folder}: {len(empty)} classes have no image, the first is {empty[0]!r}")
+
+
+def check_contents(listing: Listing, sha256: str, dataset: str) -> str:
+    """Compare the bytes of all listed files with a digest.
+
+    For archives that their host packs anew for each download, whose own bytes may vary.
+
+    Args:
+        listing: the images and masks.
+        sha256: of the lines ``<file name><tab><its sha256>`` of all files, sorted and joined by
+            newlines.
+        dataset: for the message.
+
+    Returns:
+        The digest.
+
+    Raises:
+        GtaError: if the files are not those that the digest was taken of.
+    """
+    paths = [path for entry in listing.entries for path in (entry.path, entry.mask) if path]
+    lines = sorted(
+        f"{path.name}\t{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in paths
+    )
+    found = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    if found != sha256:
+        raise GtaError(
+            f"{dataset}: its files are not the published ones (sha256 {found[:12]}, not "
+            f"{sha256[:12]}); fetch the archive again, or set images: {{counts: any}} to use them"
+        )
+    return found
 
 
 def check_counts(listing: Listing, counts: Counts, dataset: str) -> None:

@@ -1,21 +1,29 @@
-"""A data set of the user's own: a folder of images, or a CSV file that lists them.
+"""A dataset of the user's own: a folder of images, or a CSV file that lists them.
 
-- ``train/<class>/<image>`` and ``test/<class>/<image>``, with ``heldout/<class>/<image>`` or
-  without; images may lie deeper below their class. Every file that is not hidden counts.
-- A CSV file with the columns path, label, split (``train``, ``test`` or ``heldout``); a path is
-  relative to the CSV file's folder, a label any text or number.
+- ``train/<class>/<image>`` and ``test/<class>/<image>``, optionally ``heldout/<class>/<image>``;
+  images may lie deeper below their class. Every file that is not hidden counts. Object masks lie
+  in ``masks/`` under the path of their image, with any ending: ``masks/test/cat/1.png`` is the mask
+  of ``test/cat/1.jpg``.
+- A CSV file with the columns path, label, split (``train``, ``test`` or ``heldout``) and optionally
+  mask, empty where there is none; paths are relative to the CSV file's folder, a label is any text
+  or number.
+
+Images may lack a mask. A mask is a grey or palette image of the size of its photograph: 0 is the
+background, every other value the object, but ``mask_void`` of the config, which is neither.
 """
 
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
-from gta.data.readers.listing import Entry, Listing, find_root
+from gta.data.readers.listing import Entry, Listing, MaskIds, find_root
 from gta.errors import GtaError
 
 SPLITS = ("train", "heldout", "test")
 COLUMNS = ("path", "label", "split")
+MASKS, MASK_COLUMN = "masks", "mask"
 DESKTOP_FILES = ("Thumbs.db", "desktop.ini")  # that Windows leaves in folders of images
 
 
@@ -41,7 +49,43 @@ def _from_folder(folder: Path) -> Listing:
                 if image.is_file() and _is_visible(image.relative_to(root)):
                     name = image.relative_to(root).as_posix()
                     entries.append(Entry(name, image, labels[path.name], split))
-    return Listing(classes, entries)
+    return _with_masks(classes, entries, _masks_of(root, entries))
+
+
+def _with_masks(classes: list[str], entries: list[Entry], masks: dict[str, Path]) -> Listing:
+    """The listing with the masks of its images by name."""
+    if not masks:
+        return Listing(classes, entries)
+    masked = [replace(entry, mask=masks.get(entry.name)) for entry in entries]
+    return Listing(classes, masked, MaskIds())
+
+
+def _masks_of(root: Path, entries: list[Entry]) -> dict[str, Path]:
+    """Files below ``masks/`` by the names of their images.
+
+    Raises:
+        GtaError: if a mask belongs to no image or to several, or an image has several.
+    """
+    folder = root / MASKS
+    if not folder.is_dir():
+        return {}
+    images: dict[Path, list[str]] = {}
+    for entry in entries:
+        images.setdefault(Path(entry.name).with_suffix(""), []).append(entry.name)
+    masks: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*"), key=Path.as_posix):
+        if not path.is_file() or not _is_visible(path.relative_to(root)):
+            continue
+        names = images.get(path.relative_to(folder).with_suffix(""), [])
+        if len(names) != 1:
+            whose = f"the mask of {len(names)} images" if names else "the mask of no image"
+            raise GtaError(
+                f"{path}: is {whose}; name it as its image below {root} but for the ending"
+            )
+        if names[0] in masks:
+            raise GtaError(f"{path}: {names[0]} has another mask, {masks[names[0]]}; leave one")
+        masks[names[0]] = path
+    return masks
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -82,4 +126,5 @@ def _from_csv(path: Path) -> Listing:
         Entry(row["path"], path.parent / row["path"], labels[row["label"]], row["split"])
         for _, row in rows
     ]
-    return Listing(classes, entries)
+    masks = {row["path"]: path.parent / row[MASK_COLUMN] for _, row in rows if row.get(MASK_COLUMN)}
+    return _with_masks(classes, entries, masks)

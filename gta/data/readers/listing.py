@@ -6,11 +6,52 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gta.errors import GtaError
 
 # How far below the given folder a data set's own root is looked for: copies are often nested,
 # once by the archive's name and once by the tool that unpacked it, and some roots lie two deep.
 DEPTH = 4
+
+OBJECT, VOID = 1, 255  # ids in the masks of a store
+UNKNOWN = 254  # marks ids without a meaning while a mask is translated
+
+
+@dataclass(frozen=True)
+class MaskIds:
+    """What the values of a mask file mean.
+
+    Attributes:
+        objects: ids of the object; None for every id that is neither background nor void.
+        background: ids of the background.
+        void: ids of pixels that belong to neither.
+    """
+
+    objects: frozenset[int] | None = None
+    background: frozenset[int] = frozenset({0})
+    void: frozenset[int] = frozenset()
+
+    def translate(self, mask: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+        """Map a mask file's values to those of a store: 0 background, 1 object, 255 void.
+
+        Args:
+            mask: (height, width) uint8.
+            name: of the mask in messages.
+
+        Raises:
+            GtaError: if a value has no meaning.
+        """
+        table = np.full(256, OBJECT if self.objects is None else UNKNOWN, dtype=np.uint8)
+        table[list(self.objects or ())] = OBJECT
+        table[list(self.background)] = 0
+        table[list(self.void)] = VOID
+        found = table[mask]
+        if (found == UNKNOWN).any():
+            ids = sorted(set(np.unique(mask[found == UNKNOWN]).tolist()))
+            raise GtaError(f"{name}: holds ids without a meaning: {', '.join(map(str, ids))}")
+        return found
 
 
 @dataclass(frozen=True)
@@ -22,7 +63,7 @@ class Entry:
         path: of the file.
         label: class index, from 0.
         split: ``train``, ``test`` or ``heldout``.
-        mask: file of its class ids, where the data set has such.
+        mask: file of its class ids; None where the image has none.
         bss: its name in the lists of BSS; None where it is in none.
         crop_bottom: rows of pixels at the bottom that are no part of the photograph.
     """
@@ -42,12 +83,20 @@ class Listing:
 
     Attributes:
         classes: names by label.
-        entries: the images, in an order that depends on the data set alone (subsets are drawn
+        entries: the images, in an order that depends on the dataset alone (subsets are drawn
             by position), not on the folder it lies in.
+        mask_ids: what the values of its masks mean; None where they are class ids as a store
+            keeps them (0 background, 255 void).
     """
 
     classes: list[str]
     entries: list[Entry]
+    mask_ids: MaskIds | None = None
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether any image has a mask."""
+        return any(entry.mask is not None for entry in self.entries)
 
 
 def find_root(folder: Path, *markers: str, what: str) -> Path:
@@ -61,17 +110,30 @@ def find_root(folder: Path, *markers: str, what: str) -> Path:
     Raises:
         GtaError: if there is none, or several equally deep.
     """
+    found = _roots(folder, markers)
+    if len(found) > 1:
+        raise GtaError(
+            f"{folder}: holds {what} more than once: {', '.join(map(str, found))}; leave one"
+        )
+    if not found:
+        raise GtaError(f"{folder}: does not hold {what} (no folder in it has {', '.join(markers)})")
+    return found[0]
+
+
+def has_root(folder: Path, *markers: str) -> bool:
+    """Whether a folder holds a layout's root, as ``find_root`` looks for it."""
+    return bool(_roots(folder, markers))
+
+
+def _roots(folder: Path, markers: Sequence[str]) -> list[Path]:
+    """The least deep folders that hold all markers."""
     level = [folder]
     for _ in range(DEPTH + 1):
         found = [path for path in level if all((path / marker).exists() for marker in markers)]
-        if len(found) > 1:
-            raise GtaError(
-                f"{folder}: holds {what} more than once: {', '.join(map(str, found))}; leave one"
-            )
         if found:
-            return found[0]
+            return found
         level = [below for path in level for below in _folders(path)]
-    raise GtaError(f"{folder}: does not hold {what} (no folder in it has {', '.join(markers)})")
+    return []
 
 
 def _folders(path: Path) -> list[Path]:
