@@ -1,4 +1,4 @@
-"""Methods that differ in what trains: finetune, attention_only, ffn_only, linear_probe."""
+"""Methods that differ in what trains and have no penalty."""
 
 from __future__ import annotations
 
@@ -44,7 +44,21 @@ def test_linear_probe_trains_the_head(trained):
     assert trained(create("linear_probe")) == HEAD
 
 
-@pytest.mark.parametrize("name", ["finetune", "attention_only", "ffn_only", "linear_probe"])
+def test_bitfit_trains_every_bias(case, trained):
+    ends = {name for name, _ in case.target.named_parameters() if name.split(".")[-1] == "bias"}
+    assert trained(create("bitfit")) == ends | HEAD
+
+
+def test_layernorm_trains_the_norms(trained):
+    norms = {f"blocks.{i}.{norm}" for i in (0, 1) for norm in ("norm1", "norm2")} | {"norm"}
+    norms |= {f"blocks.{i}.attn.{norm}" for i in (0, 1) for norm in ("q_norm", "k_norm")}
+    parameters = {f"{norm}.{part}" for norm in norms for part in ("weight", "bias")}
+    assert trained(create("layernorm")) == parameters | HEAD
+
+
+@pytest.mark.parametrize(
+    "name", ["finetune", "attention_only", "ffn_only", "linear_probe", "bitfit", "layernorm"]
+)
 def test_no_penalty_and_nothing_read(case, name):
     method = create(name)
     assert method.taps is None
