@@ -33,6 +33,7 @@ FLOORS: dict[str, int] = {
     "catalog": 1,
     "methods": 1,
     "files": 0,
+    "project": 0,
     "errors": 0,
 }
 # Floor 1 is imported whenever Snakemake reads the Snakefile.

@@ -81,7 +81,8 @@ def original(study: Study, name: str, progress: Progress | None = None) -> Check
         file = Path(info.archive.file).expanduser()
         if file.parent == Path():
             places.append((study.weights_root, info.archive))
-        else:  # one of the user's own, from the working folder
+        else:  # one of the user's own
+            file = study.resolve(info.archive.file)
             places.append((file.parent, replace(info.archive, file=file.name)))
     if info.hub is not None:
         places.append((study.weights_root, hub_archive(info.hub)))

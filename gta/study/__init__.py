@@ -26,6 +26,7 @@ from gta.catalog import (
     SourceInfo,
 )
 from gta.errors import GtaError
+from gta.project import find_config, find_project, folder_of, resolve
 from gta.study.chosen_methods import StudyMethods, with_resolved_paths
 from gta.study.config import COMPUTING, Config, Recipe
 from gta.study.expand import asked, expand
@@ -48,23 +49,28 @@ class Study:
         config: the validated config.
         methods: the package's methods and the config's own, with their settings.
         specs: the tables and figures that it asks for, by name.
+        root: the project's folder, which relative paths start from.
     """
 
-    def __init__(self, content: Mapping[str, Any], files: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, content: Mapping[str, Any], files: Sequence[Path] = (), root: Path = Path()
+    ) -> None:
         """Validate a merged config and expand it.
 
         Args:
             content: keys and values of the merged config files.
             files: the files they came from, for error messages.
+            root: the project's folder; default the working folder.
 
         Raises:
             GtaError: one line with file and key for the first thing that is wrong.
         """
         self.files = tuple(files)
+        self.root = root
         self._content = with_resolved_paths(content, files)
         self.config = validate(Config, self._content, files)
         self.methods = StudyMethods(self.config, files)
-        tables_file = Path(self.config.tables_file)
+        tables_file = self.tables_file
         declared = validate(Declarations, read_yaml(tables_file), [tables_file])
         self.specs = asked(self.config, declared, self._file_of)
         self._needs, self._owner = expand(self.config, self.methods, self.specs, self._file_of)
@@ -73,10 +79,16 @@ class Study:
         self._check_recipes()
 
     @classmethod
-    def load(cls, files: Iterable[Path | str]) -> Study:
-        """Read a study from its config file and overlays, in their order."""
-        paths = [Path(file) for file in files]
-        return cls(read_configs(paths), paths)
+    def load(cls, files: Iterable[Path | str], root: Path | None = None) -> Study:
+        """Read a study from its config file and overlays, in their order.
+
+        Args:
+            files: paths, or names of studies, as ``gta.project.find_config`` takes them.
+            root: the project's folder; default the one that the working folder lies in.
+        """
+        root = find_project() if root is None else root
+        paths = [find_config(Path(file), root) for file in files]
+        return cls(read_configs(paths), paths, root)
 
     @classmethod
     def of_workflow(cls, content: Mapping[str, Any], files: Iterable[Path | str]) -> Study:
@@ -323,7 +335,16 @@ class Study:
     @property
     def folder(self) -> Path:
         """The study's results folder."""
-        return Path("results", self.name)
+        return self.root / "results" / self.name
+
+    @property
+    def tables_file(self) -> Path:
+        """The file that declares the tables and figures."""
+        return find_config(Path(self.config.tables_file), self.root)
+
+    def resolve(self, path: str) -> Path:
+        """A path that the config gives, relative to the project's folder."""
+        return resolve(path, self.root)
 
     def path(self, kind: str, run: Run) -> Path:
         """Where a run's file of a kind lies: metrics, history, predictions, models."""
@@ -333,17 +354,17 @@ class Study:
     @property
     def archives_root(self) -> Path:
         """Where archives of data sets are placed or fetched, shared by all studies."""
-        return Path(os.environ.get("GTA_ARCHIVES", "data/archives"))
+        return folder_of("GTA_ARCHIVES", "data/archives", self.root)
 
     @property
     def weights_root(self) -> Path:
         """Where files of sources are placed or fetched, shared by all studies."""
-        return Path(os.environ.get("GTA_WEIGHTS", "data/weights"))
+        return folder_of("GTA_WEIGHTS", "data/weights", self.root)
 
     @property
     def store_root(self) -> Path:
         """Where prepared data sets and sources lie, shared by all studies."""
-        return Path(os.environ.get("GTA_STORE", "data/store"))
+        return folder_of("GTA_STORE", "data/store", self.root)
 
     def store(self, dataset: str) -> Path:
         """Folder of the prepared data set; its name tells the settings it was made with."""

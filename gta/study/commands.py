@@ -6,12 +6,13 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable
 
+from gta.project import as_typed
 from gta.study import RUN_FIELDS, Run, Study
 
 
 def command(study: Study, name: str, *arguments: str) -> str:
     """A command of ``gta`` for this study, as a shell takes it."""
-    configs = [f"--config {shlex.quote(str(file))}" for file in study.files]
+    configs = [f"--config {shlex.quote(as_typed(file))}" for file in study.files]
     return " ".join(["gta", name, *configs, *arguments])
 
 

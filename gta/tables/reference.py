@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
 from gta.errors import GtaError
@@ -22,7 +20,7 @@ def read_reference(study: Study, name: str) -> pd.DataFrame | None:
     wanted = study.specs[name].reference
     if wanted is None:
         return None
-    path = Path(study.config.tables_file).parent / "reference" / f"{wanted}.csv"
+    path = study.tables_file.parent / "reference" / f"{wanted}.csv"
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:

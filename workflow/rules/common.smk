@@ -47,7 +47,7 @@ def archives_of(wildcards):
 def file_of(wildcards):
     """The file of a source of the config's own, where it names one by its path."""
     own = study.config.own_sources.get(wildcards.source)
-    return own.file if own and own.file and "/" in own.file else []
+    return study.resolve(own.file) if own and own.file and "/" in own.file else []
 
 
 def training_inputs(wildcards):

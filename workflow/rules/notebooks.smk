@@ -1,6 +1,9 @@
 """The notebooks as pages; made only where they are asked for: `snakemake notebooks`."""
 
-NOTEBOOKS = Path(workflow.basedir).parent / "notebooks"
+from gta.project import shared
+
+# The project's own, else those of the package.
+NOTEBOOKS = Path("notebooks") if Path("notebooks").is_dir() else shared("notebooks")
 
 
 rule notebooks:

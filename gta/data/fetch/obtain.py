@@ -76,7 +76,7 @@ def folder_of(study: Study, dataset: str) -> Path | None:
     """
     info = study.dataset_info(dataset)
     if dataset in study.config.own_datasets:
-        own = Path(info.folder)
+        own = study.resolve(info.folder)
         if not own.exists():
             raise GtaError(f"{own}: missing; own_datasets.{dataset}.path names it")
         return own

@@ -1,0 +1,5 @@
+"""``python -m gta``: the command line."""
+
+from gta.cli import main
+
+main()
