@@ -11,7 +11,8 @@ from gta.errors import GtaError
 from gta.figures.lambda_curves import draw_over_lambda
 from gta.figures.style import save
 from gta.study import Run, Study
-from gta.tables import gather, over_lambda
+from gta.tables import over_lambda
+from gta.tables.selection import gather as accuracies_of
 
 __all__ = ["draw_over_lambda", "lambda_points", "make", "write"]
 
@@ -50,8 +51,8 @@ def write(study: Study, name: str, figure: Figure) -> list[Path]:
 
 def lambda_points(
     study: Study, name: str, metrics: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Points, fine-tuning's accuracies and the method's title, for ``draw_over_lambda``.
+) -> tuple[pd.DataFrame, pd.DataFrame, str, str]:
+    """The arguments of ``draw_over_lambda``: points, fine-tuning, the method and its reduction.
 
     Raises:
         GtaError: if the figure has more than one method, source or mix.
@@ -71,9 +72,10 @@ def lambda_points(
         if (run.dataset, run.rate) in places and _is_baseline(run, source, mix)
     ]
     points, baseline = (
-        _in_order(study, over_lambda(gather(sorted(some), metrics))) for some in (runs, tuned)
+        _in_order(study, over_lambda(accuracies_of(sorted(some), metrics)))
+        for some in (runs, tuned)
     )
-    return points, baseline, study.methods[method].title
+    return points, baseline, study.methods[method].title, study.methods.lam_of(method)
 
 
 def _is_baseline(run: Run, source: str, mix: str) -> bool:

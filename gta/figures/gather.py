@@ -64,7 +64,8 @@ def models_of(study: Study, name: str, metrics: pd.DataFrame, dataset: str) -> l
             models.append(Model(title, None, study.recipe(run), ""))
             continue
         own = Run(dataset, run.rate, run.source, run.method, run.mix, lam, study.config.seeds[0])
-        label = f"λ {lam:g}" if len(study.grid(run.method)) > 1 else ""
+        weighed = f"λ {lam:g} {study.methods.lam_of(run.method)}".rstrip()
+        label = weighed if len(study.grid(run.method)) > 1 else ""
         models.append(Model(title, trained_weights(study, own), study.recipe(own), label))
     return models
 

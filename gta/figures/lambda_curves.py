@@ -21,7 +21,9 @@ INK = "0.15"
 DASHES = (0, (4, 3))
 
 
-def draw_over_lambda(points: pd.DataFrame, baseline: pd.DataFrame, name: str) -> Figure:
+def draw_over_lambda(
+    points: pd.DataFrame, baseline: pd.DataFrame, name: str, lam_of: str = ""
+) -> Figure:
     """Draw accuracy over lambda.
 
     Args:
@@ -29,6 +31,7 @@ def draw_over_lambda(points: pd.DataFrame, baseline: pd.DataFrame, name: str) ->
             lam, acc1_mean, acc1_std`` (percent); NaN means leave a gap and are named.
         baseline: fine-tuning: ``dataset, rate, acc1_mean``; a dashed line each.
         name: of the method whose lambda it is.
+        lam_of: what lambda weighs, such as the reduction; empty where that is fixed.
     """
     datasets = list(dict.fromkeys(points["dataset"]))
     rates = list(dict.fromkeys(points["rate"]))
@@ -53,7 +56,7 @@ def draw_over_lambda(points: pd.DataFrame, baseline: pd.DataFrame, name: str) ->
             _name_gaps(panel, own)
             _scale(panel, sorted(set(own["lam"])))
             panel.set_title(dataset)
-        figure.supxlabel("λ", fontsize=10)
+        figure.supxlabel(f"λ ({lam_of})" if lam_of else "λ", fontsize=10)
         figure.supylabel("Top-1 accuracy (%)", fontsize=10)
         _legend(figure, rates, name, bool(baseline["acc1_mean"].notna().any()))
     return figure

@@ -143,6 +143,11 @@ class Method:
         """Readings to take of the frozen source; None for no forward pass of the source."""
         return None
 
+    @property
+    def lam_of(self) -> str:
+        """What lambda weighs, shown behind every lambda where its scale depends on a setting."""
+        return ""
+
     def trains(self, parameter: str) -> bool:
         """Whether the parameter of this name (timm's) is updated."""
         return True

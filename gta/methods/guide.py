@@ -33,6 +33,11 @@ class Guide(Method):
     blocks: Blocks = "all"
 
     @property
+    def lam_of(self) -> str:
+        """The reduction: lambda 10 of a mean is not lambda 10 of a sum."""
+        return self.reduction
+
+    @property
     def source_taps(self) -> TapRequest | None:
         """The same readings as of the target."""
         return self.taps

@@ -33,7 +33,9 @@ def title(study: Study, cell: CellKey) -> str:
     """A cell in words; a mix that is none goes without saying."""
     named = dict(zip(CELL, cell, strict=True))
     shown = [field for field in CELL if (field, named[field]) != ("mix", "none")]
-    return " · ".join(title_of(study, field, named[field]) for field in shown)
+    words = [title_of(study, field, named[field]) for field in shown]
+    weighed = study.methods.lam_of(named["method"])
+    return " · ".join([*words, *([f"λ: {weighed}"] if weighed else [])])
 
 
 def details(

@@ -92,6 +92,10 @@ class StudyMethods(Mapping[str, type[Method]]):
         values = {k: v for k, v in given or () if k != "grid" and v is not None}
         return self._classes[name](**values)
 
+    def lam_of(self, name: str) -> str:
+        """What a method's lambda weighs (a reduction, for example); empty where that is fixed."""
+        return self.create(name).lam_of
+
     def deciding(self, name: str) -> dict[str, Any]:
         """All of a method that decides a run's numbers: its settings, and its file's digest."""
         settings = self.settings(name)

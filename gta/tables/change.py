@@ -50,10 +50,10 @@ def change_of(
 
     fields = [*(field for field in (*HEADINGS, "protocol") if field in after)]
     mean, deviation = NUMBERS[study.tables[name].kind]
-    was = {} if before is None else _numbers(before, fields, mean, deviation)
+    was = {} if before is None else _numbers(study, before, fields, mean, deviation)
     told = ""
     yield f"{name}: {study.tables[name].title}"
-    for key, (number, text) in _numbers(after, fields, mean, deviation).items():
+    for key, (number, text) in _numbers(study, after, fields, mean, deviation).items():
         old, old_text = was.get(key, (nan, HOLE))
         named = dict(zip(fields, key, strict=True))
         selection = CHOSEN_BY[str(named.pop("selection"))]
@@ -70,15 +70,18 @@ def change_of(
 
 
 def _numbers(
-    frame: pd.DataFrame, fields: list[str], mean: str, deviation: str
+    study: Study, frame: pd.DataFrame, fields: list[str], mean: str, deviation: str
 ) -> dict[tuple[Any, ...], tuple[float, str]]:
     """Number and text of each row, by its fields."""
+    from gta.tables.layout import lam_of
+
     numbers = {}
     for row in frame.to_dict("records"):
         text = HOLE
         if not isnan(row[mean]):
             spread = "" if isnan(row[deviation]) else f" ± {row[deviation]:.2f}"
-            text = f"{row[mean]:.2f}{spread} (λ {row['lam']:g})"
+            weighed = f"λ {row['lam']:g} {lam_of(study, row['method'])}".rstrip()
+            text = f"{row[mean]:.2f}{spread} ({weighed})"
         numbers[tuple(row[field] for field in fields)] = row[mean], text
     return numbers
 

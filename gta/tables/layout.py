@@ -51,6 +51,7 @@ class Cell:
         std: its standard deviation; NaN where there is none.
         lam: the lambda that was chosen, shown where there was a choice; else NaN.
         other_lam: that of the other selection, where the number compares the two.
+        lam_of: what lambda weighs, such as a reduction; shown behind it.
         notes: numbers of the notes that belong to it.
         best: whether it is the best of its column.
         form: format of the number.
@@ -64,6 +65,7 @@ class Cell:
     std: float = nan
     lam: float = nan
     other_lam: float = nan
+    lam_of: str = field(default="", compare=False)
     notes: tuple[int, ...] = ()
     best: bool = False
     form: str = ".2f"
@@ -226,8 +228,9 @@ def grid(
     for row in table.itertuples():
         line = lines.setdefault(_values(row, down), {})
         place = _place(row)
+        weighed = lam_of(study, place.get("method"))
         for title, cell in columns.items():
-            line[(*_values(row, across), title)] = replace(cell(row), place=place)
+            line[(*_values(row, across), title)] = replace(cell(row), place=place, lam_of=weighed)
     heads = list(dict.fromkeys(head for line in lines.values() for head in line))
     cells = pd.DataFrame([[line.get(h) for h in heads] for line in lines.values()], dtype=object)
     named = partial(title_of, study)
@@ -254,6 +257,13 @@ def _place(row: Any) -> dict[str, Any]:
         fields["method"] = "model"
     found = {name: getattr(row, field, None) for name, field in fields.items()}
     return {name: value for name, value in found.items() if not pd.isna(value)}
+
+
+def lam_of(study: Study, method: str | None) -> str:
+    """What a method's lambda weighs; empty for a source before training, which is not a method."""
+    if method is None or method not in study.methods:
+        return ""
+    return study.methods.lam_of(method)
 
 
 def best(table: pd.DataFrame, column: str, within: Sequence[str]) -> pd.Series[bool]:

@@ -29,8 +29,10 @@ def method_notes(study: Study, methods: Iterable[str]) -> list[str]:
     parts = []
     for method in methods:
         lambdas = ", ".join(f"{lam:g}" for lam in study.grid(method))
-        settings = study.method_settings(method).items()
-        own = "".join(f"; {key} {_text(value)}" for key, value in settings)
+        settings = study.method_settings(method)
+        own = "".join(f"; {key} {_text(value)}" for key, value in settings.items())
+        weighed = study.methods.lam_of(method)
+        own += f"; λ of the {weighed}" if weighed not in {"", *map(str, settings.values())} else ""
         parts.append(f"{study.methods[method].title}: {lambdas}{own}")
     return [f"λ tried: {' | '.join(parts)}."]
 

@@ -222,7 +222,7 @@ def parts(cell: Cell) -> tuple[str, str, str]:
     if not isnan(cell.std):
         number += f" ± {format(cell.std, cell.form.lstrip('+'))}"
     lams = [f"{lam:g}" for lam in (cell.lam, cell.other_lam) if not isnan(lam)]
-    return number, " → ".join(lams), notes
+    return number, " ".join(filter(None, (" → ".join(lams), cell.lam_of if lams else ""))), notes
 
 
 def _texts(

@@ -113,7 +113,7 @@ def test_exactly_the_runs_of_a_cell(study: Study, calls: Calls) -> None:
         name: old[name] for name in old if old[name] != new[name]
     }
     # the cell before and after; the study lacks a run, so its tables are made here
-    assert "61.00 ± 0.00 (λ 1) -> 71.00 ± 0.00 (λ 1)  +10.00" in said
+    assert "61.00 ± 0.00 (λ 1 sum) -> 71.00 ± 0.00 (λ 1 sum)  +10.00" in said
     assert "6 runs trained; test accuracy as before in 0 of 6" in said
     assert "1 runs of the study are not done" in said
     assert "71.00" in (study.folder / "tables" / "table2.md").read_text()

@@ -59,9 +59,9 @@ def lines(panel: Axes, kind: str) -> list[Any]:
 
 def test_figure_4_draws_what_it_is_given() -> None:
     frame, baseline = points()
-    figure = draw_over_lambda(frame, baseline, "GTA")
+    figure = draw_over_lambda(frame, baseline, "GTA", "sum")
     assert [panel.get_title() for panel in figure.axes] == ["A", "B"]
-    assert figure.get_supxlabel() == "λ"
+    assert figure.get_supxlabel() == "λ (sum)"
     assert figure.get_supylabel() == "Top-1 accuracy (%)"
     for panel, best in zip(figure.axes, (1.0, 10.0), strict=True):
         own = frame[frame["dataset"] == panel.get_title()]
@@ -111,7 +111,7 @@ def test_figure_4_with_lambda_0_and_many_panels() -> None:
     frame, baseline = points()
     frame = pd.concat([frame.assign(dataset=frame["dataset"] + end) for end in "123"])
     frame["lam"] = frame["lam"].replace({0.1: 0.0})
-    figure = draw_over_lambda(frame, baseline, "GTA")
+    figure = draw_over_lambda(frame, baseline, "GTA", "sum")
     assert [panel.get_title() for panel in figure.axes] == ["A1", "B1", "A2", "B2", "A3", "B3"]
     assert figure.axes[0].get_xscale() == "symlog"
     rows = {panel.get_subplotspec().rowspan.start for panel in figure.axes}  # type: ignore[union-attr]
@@ -265,7 +265,7 @@ def test_models_stand_at_the_lambda_that_accuracy_chose(drawable: Study) -> None
     metrics = metrics_frame(drawable, accuracy, accuracy)
     models = models_of(drawable, "figure1", metrics, "mini_near")
     assert [model.title for model in models] == TITLES
-    assert [model.label for model in models] == ["", "", "", "λ 0.1", "λ 0.1"]
+    assert [model.label for model in models] == ["", "", "", "λ 0.1 sum", "λ 0.1 sum"]
     own = Run("mini_near", 100.0, "tiny_ibot", "gta", "none", 0.1, 0)
     assert models[-1].weights == drawable.path("models", own)
     lost = Run("mini_near", 15.0, "tiny_ibot", "gta", "none", 1.0, 1)
@@ -432,7 +432,7 @@ def test_masks_come_with_their_index(drawable: Study) -> None:
             kept = shown.values.astype(bool)
             iou = (kept & row.mask).sum() / (kept | row.mask).sum()
             assert shown.label.startswith(f"IoU {iou:.2f}")
-        assert row.shown[-1].label.endswith(", λ 0.1")
+        assert row.shown[-1].label.endswith(", λ 0.1 sum")
 
 
 def test_weights_that_are_not_there_leave_a_panel_that_says_so(drawable: Study) -> None:
@@ -463,7 +463,8 @@ def test_a_study_without_masks_has_a_figure_3_that_says_so(drawable: Study) -> N
 
 def test_figure_4_is_gathered_in_the_order_of_the_config(drawable: Study) -> None:
     metrics = metrics_frame(drawable, accuracy, accuracy)
-    frame, baseline, title = figures.lambda_points(drawable, "figure4", metrics)
+    frame, baseline, title, lam_of = figures.lambda_points(drawable, "figure4", metrics)
+    assert lam_of == "sum"
     assert title == "GTA"
     assert frame["dataset"].drop_duplicates().tolist() == ["Mini near", "Mini far"]
     assert frame["lam"].tolist() == [0.01, 0.1, 1] * 4

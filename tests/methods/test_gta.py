@@ -8,6 +8,8 @@ import torch
 from gta.errors import GtaError
 from gta.methods import Step, create
 from gta.methods.readings import Readings
+from gta.models.taps import read_source
+from gta.models.vit import create as create_vit
 
 
 def equation_5(target, source, *, blocks, divide):
@@ -30,6 +32,19 @@ def equation_5(target, source, *, blocks, divide):
 def test_equation_5(case, reduction, lam):
     naive = equation_5(*case.everything(), blocks=(0, 1), divide=reduction == "mean")
     case.check(create("gta", reduction=reduction), lam, {"gta": lam * naive})
+
+
+def test_lambda_of_a_sum_is_that_of_a_mean_over_14112_logits():
+    """ViT-S/16 at 224 pixels, on which config/paper.yaml and paper-sum.yaml build."""
+    source, target = (create_vit("vit_small_patch16_224", 224, 2).eval() for _ in range(2))
+    images = torch.zeros(1, 3, 224, 224)
+    mean, total = create("gta", reduction="mean"), create("gta", reduction="sum")
+    readings = [read_source(model, images, mean.taps) for model in (target, source)]
+    assert readings[0].cls_logits.numel() == 12 * 6 * 196 == 14112
+    step = Step(target, *readings, {})
+    weak, strong = mean.penalty(step, 14112.0)["gta"], total.penalty(step, 1.0)["gta"]
+    assert weak.item() == pytest.approx(strong.item(), rel=1e-5)
+    assert (mean.lam_of, total.lam_of, create("bss").lam_of) == ("mean", "sum", "")
 
 
 def test_the_sum_over_all_blocks_is_the_default(case):

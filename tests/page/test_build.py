@@ -106,7 +106,7 @@ def test_sums_up_the_agreement(page: Reader) -> None:
 
 def test_a_cell_has_its_runs_by_lambda_and_seed(study: Study, page: Reader) -> None:
     cell, _ = opened(study, page, "table2", *key(*GTA))
-    assert cell["title"] == "CUB · iBOT · GTA · 15 %"
+    assert cell["title"] == "CUB · iBOT · GTA · 15 % · λ: sum"
     assert cell["chosen"] == {"test": 10, "heldout": 1}
     there = [run for run in study.runs if (run.dataset, run.rate, run.method) == ("cub", 15, "gta")]
     assert [(run["lam"], run["seed"]) for run in cell["runs"]] == [(r.lam, r.seed) for r in there]
@@ -125,8 +125,9 @@ def test_a_cell_has_the_papers_number_and_the_difference(study: Study, page: Rea
     paper, std = one.iloc[0][["acc1_mean", "acc1_std"]]
     values = {(by, heading): text for by, heading, text in said["values"]}
     ours = fmean([66.0, 66.2])
-    assert values["λ by test accuracy", "ours"].startswith(f"λ 10: {ours:.2f} ±")
-    assert values["λ by held-out accuracy", "ours"].startswith(f"λ 1: {ours - 1:.2f} ±")
+    reduction = study.methods.lam_of("gta")
+    assert values["λ by test accuracy", "ours"].startswith(f"λ 10 {reduction}: {ours:.2f} ±")
+    assert values["λ by held-out accuracy", "ours"].startswith(f"λ 1 {reduction}: {ours - 1:.2f} ±")
     assert values["λ by test accuracy", "paper"] == f"{paper:.2f} ± {std:.2f}"
     assert values["λ by test accuracy", "Δ"].startswith(f"{ours - paper:+.2f}")
 

@@ -51,15 +51,15 @@ def test_each_choice_of_lambda_can_be_opened(study: Study) -> None:
     assert all(entry.first for entry in entries)  # its own button in both choices
     assert [entry.place["selection"] for entry in entries] == ["test", "test", "heldout", "heldout"]
     assert [float(entry.order) for entry in entries] == [62, 62, 61, 61]
-    assert [entry.lam for entry in entries] == ["0.1", "0.1", "1", "1"]
+    assert [entry.lam for entry in entries] == ["0.1 sum", "0.1 sum", "1 sum", "1 sum"]
 
 
 def test_a_table_says_what_it_says_of_a_cell(study: Study) -> None:
     made = sections(study)["table2"]
     number = list(cells_of(study)).index(("mini_near", "tiny_ibot", "gta", "none", 15.0))
     assert made.details[number]["values"] == [
-        ["λ by test accuracy", "ours", "λ 0.1: 62.00 ± 1.41"],
-        ["λ by held-out accuracy", "ours", "λ 1: 61.00 ± 1.41"],
+        ["λ by test accuracy", "ours", "λ 0.1 sum: 62.00 ± 1.41"],
+        ["λ by held-out accuracy", "ours", "λ 1 sum: 61.00 ± 1.41"],
     ]
     assert made.details[number]["notes"] == []
 

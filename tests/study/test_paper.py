@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gta.study import Run, Study
-from gta.study.load import read_yaml
+from gta.study.load import merge, read_yaml
 from gta.train.lockstep import sharing
 
 
@@ -24,6 +24,17 @@ def test_paper_has_1470_runs_each_once(paper: Study) -> None:
     assert len(set(paper.runs)) == 1470
     assert len({run.name for run in paper.runs}) == 1470
     assert list(paper.runs) == sorted(paper.runs)
+
+
+def test_the_literal_sum_holds_the_trade_off_and_the_ends_of_the_paper(
+    paper: Study, root: Path
+) -> None:
+    literal = Study(merge(paper.content, read_yaml(root / "config" / "paper-sum.yaml")))
+    for method in ("gta", "block_guide", "msa_guide"):
+        assert paper.methods.lam_of(method) == "mean"
+        assert paper.grid(method) == (0.1, 1, 10, 100)
+        assert literal.methods.lam_of(method) == "sum"
+        assert literal.grid(method) == (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 100)
 
 
 @pytest.mark.parametrize(

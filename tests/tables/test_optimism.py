@@ -82,7 +82,8 @@ def test_the_page_shows_both_lambdas_where_they_differ(study: Study) -> None:
     text = to_markdown(page)
     assert "| GTA | 1.25 | 1.25 |" in text
     assert (
-        "| Mini near | GTA | 2.50 ± 0.71 (λ 0.1 → 0.01) | 2.50 ± 0.71 (λ 0.1 → 0.01) [1] |" in text
+        "| Mini near | GTA | 2.50 ± 0.71 (λ 0.1 → 0.01 sum) | 2.50 ± 0.71 (λ 0.1 → 0.01 sum) [1] |"
+        in text
     )
     assert "| Mini far | GTA | 0 | 0 [1] |" in text
     assert "Over 4 cells: mean 1.25, largest 2.50; in 2 of them both rules choose the same" in text

@@ -92,10 +92,10 @@ def test_markdown_shows_both_selections_side_by_side(page: Page) -> None:
     assert near["Fine-tuning"] == ["41.00 ± 1.41"] * 4
     assert near["L2-SP"] == ["41.00 ± 1.41"] * 4  # one lambda is no choice
     assert near["GTA"] == [
-        "**62.00 ± 1.41** (λ 0.1)",
-        "**62.00 ± 1.41** (λ 0.1)",
-        "**61.00 ± 1.41** (λ 1)",
-        "**61.00 ± 1.41** (λ 1) [2]",
+        "**62.00 ± 1.41** (λ 0.1 sum)",
+        "**62.00 ± 1.41** (λ 0.1 sum)",
+        "**61.00 ± 1.41** (λ 1 sum)",
+        "**61.00 ± 1.41** (λ 1 sum) [2]",
     ]
     far = {row[1]: row[2:] for row in rows[2:] if row[0] == "Mini far"}
     assert far["BSS"] == ["- [1]", "21.00 ± 1.41", "- [1]", "21.00 ± 1.41"]
@@ -119,7 +119,10 @@ def test_html_holds_the_same_cells_and_needs_nothing_else(page: Page) -> None:
     ]
     body = {tuple(row[:2]): row[2:] for row in table.rows[3:]}
     assert len(body) == 12
-    assert body["Mini near", "GTA"][::3] == ["λ\xa00.1 62.00 ± 1.41", "λ\xa01 61.00 ± 1.412"]
+    assert body["Mini near", "GTA"][::3] == [
+        "λ\xa00.1 sum 62.00 ± 1.41",
+        "λ\xa01 sum 61.00 ± 1.412",
+    ]
     assert body["Mini far", "BSS"][0] == "-1"  # the hole and its note
     assert "<b>62.00 ± 1.41</b>" in text
     assert "<li>At 100 % nothing is held out: λ as chosen at 15 %.</li>" in text
@@ -131,7 +134,7 @@ def test_latex_is_escaped_and_balanced(page: Page) -> None:
     for mark in ("toprule", "midrule", "bottomrule", "addlinespace"):
         assert text.count(rf"\{mark}") == 1, mark
     assert r"\textbf{62.00 $\pm$ 1.41}" in text
-    assert r"{\scriptsize $\lambda$ 0.1} \textbf{" in text
+    assert r"{\scriptsize $\lambda$ 0.1 sum} \textbf{" in text
     assert r"\texttt{gta train dataset=mini\_far/rate=15" in text
     assert r"<at step 7> \& so on" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
@@ -163,7 +166,9 @@ def test_one_selection_alone_can_be_laid_out(tiny_study: Study) -> None:
     page = accuracy_page(tiny_study, "table2", table[table["selection"] == "heldout"])
     text = to_markdown(page)
     assert "| λ by held-out accuracy, 15 % | λ by held-out accuracy, 100 % |" in text
-    assert "| Mini far | GTA | **61.00 ± 1.41** (λ 1) | **61.00 ± 1.41** (λ 1) [1] |" in text
+    assert (
+        "| Mini far | GTA | **61.00 ± 1.41** (λ 1 sum) | **61.00 ± 1.41** (λ 1 sum) [1] |" in text
+    )
 
 
 def test_with_the_papers_numbers_each_selection_has_a_block(tiny_study: Study) -> None:
@@ -182,10 +187,10 @@ def test_with_the_papers_numbers_each_selection_has_a_block(tiny_study: Study) -
     lines = [line for line in to_markdown(page).splitlines() if line.startswith("| Mini near")]
     gta = [part.strip() for part in lines[5].split("|")[1:-1]]
     assert gta[2:] == [
-        "**62.00 ± 1.41** (λ 0.1)",
+        "**62.00 ± 1.41** (λ 0.1 sum)",
         "65.50 ± 0.25",
         "-3.50 ≉",
-        "**62.00 ± 1.41** (λ 0.1)",
+        "**62.00 ± 1.41** (λ 0.1 sum)",
         "",
         "",
     ]
@@ -237,6 +242,8 @@ def test_method_notes(tiny_study: Study) -> None:
     assert method_notes(tiny_study, ["bss", "gta"]) == [
         "λ tried: BSS: 0.001 | GTA: 0.01, 0.1, 1; reduction sum."
     ]
+    plain = Study({**tiny_study.content, "methods": {"gta": {"grid": [1]}}})
+    assert method_notes(plain, ["gta"]) == ["λ tried: GTA: 1; λ of the sum."]
 
 
 def test_a_cell_with_no_number_and_no_note_is_blank() -> None:

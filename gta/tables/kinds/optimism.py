@@ -89,7 +89,7 @@ def _cell(page: Page, row: Any) -> Cell:
     notes = page.note(choice_note(row))
     if row.lam_test == row.lam_heldout:
         return Cell(0, notes=notes, form=".0f")
-    return Cell(row.optimism_mean, row.optimism_std, row.lam_test, row.lam_heldout, notes)
+    return Cell(row.optimism_mean, row.optimism_std, row.lam_test, row.lam_heldout, notes=notes)
 
 
 def _whole_mean(values: pd.Series[float]) -> float:
