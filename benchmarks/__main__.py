@@ -36,11 +36,26 @@ def main(
         int | None, typer.Option(min=1, help="How often each is measured.  [default: its own]")
     ] = None,
     rows: Annotated[bool, typer.Option(hidden=True, help="Print JSON alone.")] = False,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="gpu alone: no measurement begins after so many seconds.")
+    ] = 420,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="gpu alone: folder for all it writes.  [default: results and docs]"),
+    ] = None,
+    deit: Annotated[
+        Path | None, typer.Option(help="gpu alone: a clone of DeiT, whose loop is measured too.")
+    ] = None,
+    device: Annotated[str, typer.Option(hidden=True)] = "cuda",
+    tiny: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Measure, and print the table; of everything, where no NAME is given.
 
-    Then results/bench.json and docs/performance.md are written too.
+    Then results/bench.json and docs/performance.md are written too. `gpu` alone tests and measures
+    everything on a GPU, within minutes, and writes results/gpu.json and docs/gpu.md.
     """
+    if names == ["gpu"] and not rows:
+        raise typer.Exit(_gpu(seconds, out, deit, device, tiny))
     for name in names or ():
         if name not in MEASURES:
             console.print(f"error: there is no measurement {name!r}: {', '.join(MEASURES)}")
@@ -63,6 +78,19 @@ def main(
         _write(ROOT / "results" / "bench.json", to_json(figures))
         head = ROOT / "docs" / "performance.head.md"
         _write(ROOT / "docs" / "performance.md", to_markdown(head, figures, skipped, machine))
+
+
+def _gpu(seconds: float, out: Path | None, deit: Path | None, device: str, tiny: bool) -> int:
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        console.print("error: there is no GPU that torch can use; nothing was measured")
+        return 1
+    from benchmarks.gpu.run import main as run
+
+    document = None if out else ROOT / "docs" / "gpu.md"
+    clone = None if deit is None else deit.resolve()
+    return run(out or ROOT / "results", document, seconds, device, tiny, clone)
 
 
 def module_of(name: str) -> ModuleType:

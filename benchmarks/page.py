@@ -38,7 +38,7 @@ def table(figures: Sequence[Figure]) -> Table:
     """For the terminal."""
     made = Table("name", *HEADINGS[1:])
     for figure in figures:
-        made.add_row(figure.name, *cells(figure)[1:])
+        made.addmarkdown_row(figure.name, *cells(figure)[1:])
     return made
 
 
@@ -62,14 +62,19 @@ def to_markdown(
 ) -> str:
     """The page: words from ``head``, then the table, what was left out, and the machine."""
     lines = [head.read_text(encoding="utf-8").rstrip(), "", "## Figures", ""]
-    lines += [_row(HEADINGS), _row(["---"] * len(HEADINGS)), *(_row(cells(f)) for f in figures)]
+    lines += [
+        markdown_row(HEADINGS),
+        markdown_row(["---"] * len(HEADINGS)),
+        *(markdown_row(cells(f)) for f in figures),
+    ]
     if skipped:
         lines += ["", "Not measured:", ""]
         lines += [f"- `{name}`: {why}" for name, why in skipped.items()]
-    lines += ["", "## Machine", "", _row(["", ""]), _row(["---", "---"])]
-    lines += [_row(item) for item in machine.items()]
+    lines += ["", "## Machine", "", markdown_row(["", ""]), markdown_row(["---", "---"])]
+    lines += [markdown_row(item) for item in machine.items()]
     return "\n".join(lines) + "\n"
 
 
-def _row(texts: Sequence[str]) -> str:
+def markdown_row(texts: Sequence[str]) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(texts)} |"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save_file
 
-from gta import files, results
+from gta import __version__, files, results
 from gta.data.splits import Subset
 from gta.errors import GtaError
 from gta.models.sources import weights_digest
@@ -96,9 +96,10 @@ def save_weights(path: Path, model: VisionTransformer, run: Run, digest: str) ->
 
 @cache
 def _versions() -> str:
-    packages = ("gta", "torch", "torchvision", "timm", "numpy")
+    packages = ("torch", "torchvision", "timm", "numpy")
     found = {name: version(name) for name in packages}
-    return json.dumps({"python": platform.python_version(), **found})
+    # gta's own from the code: it may run from a checkout that is not installed
+    return json.dumps({"python": platform.python_version(), "gta": __version__, **found})
 
 
 @cache

@@ -1,0 +1,1 @@
+"""``python -m benchmarks gpu``: tests and measurements of training on a GPU, in minutes."""
