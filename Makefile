@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 PIP_ARGS ?=
+GPU_ARGS ?=
 BIN := .venv/bin
 # Written when the installation is complete; older than pyproject.toml, it is done again.
 INSTALLED := .venv/.installed
@@ -12,7 +13,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES := tiny_ibot tiny_dino tiny_supervised
 
 .DEFAULT_GOAL := help
-.PHONY: help install mini docs grocery-page store-page mini-sources notebooks test test-slow miniature kill-test bench lint clean
+.PHONY: help install mini docs grocery-page store-page mini-sources notebooks test test-slow miniature kill-test bench gpu-check lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -81,6 +82,10 @@ kill-test: $(INSTALLED) ## kill training 50 times and compare what it ends with 
 
 bench: $(INSTALLED) ## measure speed as ratios, into results/bench.json
 	$(IN_VENV) python -m benchmarks
+
+# Needs no installation: any Python that has torch with CUDA and the packages that training imports.
+gpu-check: ## on a machine with a GPU: test and measure training on it, into docs/gpu.md (GPU_ARGS=…)
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks gpu $(GPU_ARGS)
 
 lint: $(INSTALLED) ## check style, types and the workflow
 	$(BIN)/ruff check

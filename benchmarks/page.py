@@ -38,7 +38,7 @@ def table(figures: Sequence[Figure]) -> Table:
     """For the terminal."""
     made = Table("name", *HEADINGS[1:])
     for figure in figures:
-        made.addmarkdown_row(figure.name, *cells(figure)[1:])
+        made.add_row(figure.name, *cells(figure)[1:])
     return made
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from benchmarks.gpu.scale import Scale, content, noise
+from gta.attention import View, grid_of, measure_masks, objects_of
 from gta.catalog import PROTOCOLS
 from gta.models.vit import create
-from gta.segmentation import View, grid_of, measure, objects_of
 from gta.study import Study
 
 
@@ -59,7 +59,7 @@ def measure_segmentation(scale: Scale, device: str) -> dict[str, Any]:
     protocols = [PROTOCOLS["sar"], PROTOCOLS["ipvit"]]
 
     def work() -> None:
-        measure(model, view.batches(recipe, min(256, count), torch.device(device)), protocols)
+        measure_masks(model, view.batches(recipe, min(256, count), torch.device(device)), protocols)
 
     work()
     wait(device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -14,7 +14,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.gpu.scale import DATASET, Data, Scale, content
-from gta.data.loader import Loader
+from gta.data.batches.loader import Loader
 from gta.plan import Estimator
 from gta.study import Run, Study
 from gta.train import train_runs
@@ -64,7 +64,7 @@ class Case:
         return runs
 
 
-class _Enough(Exception):
+class _EnoughError(Exception):
     """The measurement has what it needs."""
 
 
@@ -90,7 +90,7 @@ class _Timer:
         elif done > self.warm:
             self.ended, self.iterations = now, done - self.warm
             if self.iterations >= FEWEST and now - self.began >= self.seconds:
-                raise _Enough
+                raise _EnoughError
 
 
 @contextmanager
@@ -136,10 +136,8 @@ def measure(case: Case, data: Data, device: str, seconds: float) -> dict[str, An
     free_memory(device)
     with watched_loader(case.resident) as waits:
         timer.on_start = waits.clear
-        try:
+        with suppress(_EnoughError):
             train_runs(study, runs, device, timer)
-        except _Enough:
-            pass
     took = timer.ended - timer.began
     images = timer.iterations * data.scale.batch * len(runs)
     # one read of the source serves all runs of the job

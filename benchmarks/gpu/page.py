@@ -35,9 +35,7 @@ def page(found: Mapping[str, Any]) -> str:
     lines += _goals(found, peak)
     lines += _tests(found.get("tests"))
     lines += ["## Training jobs", ""]
-    headings = ("runs of the job", "precision", "images from", "images/s", "s an iteration")
-    headings += ("share of the peak", "waited for images", "memory, GiB")
-    lines += _table(headings, [_job(row, peak) for row in found.get("jobs", [])])
+    lines += _table(JOB_HEADINGS, [_job(row, peak) for row in found.get("jobs", [])])
     lines += ["", "## Other projects' loops", ""]
     lines += [_paragraph(LOOPS), ""]
     lines += _table(("loop", "precision", "batches from", "images/s"), map(_loop, _loops(found)))
@@ -51,6 +49,16 @@ def page(found: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+JOB_HEADINGS = (
+    "runs of the job",
+    "precision",
+    "images from",
+    "images/s",
+    "s an iteration",
+    "share of the peak",
+    "waited for images",
+    "memory, GiB",
+)
 LOOPS = """
 The same model and batch size, mixed precision (float16 with loss scaling). `deit` is
 `train_one_epoch` of its engine.py, `timm` the steps of timm's train.py. From memory, a batch costs

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +43,7 @@ CASES: tuple[Case, ...] = (
 LATER: tuple[Case, ...] = (
     Case("all"),
     Case("finetune", compiled=True),
+    Case("finetune", precision=HALF, resident=False, randaugment="host"),
     Case("gta", compiled=True),
     Case("gta", runs=21),
     Case("gta", runs=4, compiled=True),
@@ -121,28 +123,25 @@ def steps(
     data: Data, device: str, each: float, deit: Path | None
 ) -> Iterator[tuple[str, dict[str, Any], Callable[[], dict[str, Any]]]]:
     """All measurements, the most important first: kind, what is measured, and the work."""
-    for case in CASES:
-        yield "jobs", asdict(case), lambda case=case: measure(case, data, device, each)
 
-    def loop(who: str, feed: str) -> dict[str, Any]:
-        return loops.measure(who, feed, data, device, each, deit)
+    def job(case: Case) -> tuple[str, dict[str, Any], Callable[[], dict[str, Any]]]:
+        return "jobs", asdict(case), partial(measure, case, data, device, each)
 
-    for who in ("deit", "timm"):
-        row = {"loop": who, "feed": "memory", "precision": HALF}
-        yield "loops", row, lambda who=who: loop(who, "memory")
+    def loop(who: str, feed: str) -> tuple[str, dict[str, Any], Callable[[], dict[str, Any]]]:
+        row = {"loop": who, "feed": feed, "precision": HALF}
+        return "loops", row, partial(loops.measure, who, feed, data, device, each, deit)
+
+    yield from map(job, CASES)
+    yield loop("deit", "memory")
+    yield loop("timm", "memory")
     for runs in (1, 4):
         case = Case("gta", runs=runs)
-        yield "testing", {"runs": runs}, lambda case=case: measure_testing(case, data, device)
-    yield "segmentation", {}, lambda: card.measure_segmentation(data.scale, device)
-    for case in LATER[:3]:
-        yield "jobs", asdict(case), lambda case=case: measure(case, data, device, each)
-    for who in ("deit", "timm"):
-        row = {"loop": who, "feed": "jpegs", "precision": HALF}
-        yield "loops", row, lambda who=who: loop(who, "jpegs")
-    case = Case("finetune", precision=HALF, resident=False, randaugment="host")
-    yield "jobs", asdict(case), lambda: measure(case, data, device, each)
-    for case in LATER[3:]:
-        yield "jobs", asdict(case), lambda case=case: measure(case, data, device, each)
+        yield "testing", {"runs": runs}, partial(measure_testing, case, data, device)
+    yield "segmentation", {}, partial(card.measure_segmentation, data.scale, device)
+    yield from map(job, LATER[:3])
+    yield loop("deit", "jpegs")
+    yield loop("timm", "jpegs")
+    yield from map(job, LATER[3:])
 
 
 def attempt(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from gta.attention.masks import BACKGROUND, VOID, Grid, Objects, objects_of
 from gta.data.batches.augment import Evaluator, Normalisation
+from gta.data.batches.transfer import Transfer
 from gta.data.store import Store
-from gta.data.transfer import Transfer
 from gta.study import Recipe, Study
 
 OBJECT = 1  # id of all objects where they count as one

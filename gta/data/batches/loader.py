@@ -22,8 +22,8 @@ from torch import Tensor
 from gta.data.batches.augment import Augmenter, Evaluator
 from gta.data.batches.device_randaugment import Program
 from gta.data.batches.sampler import BatchStream
+from gta.data.batches.transfer import Sent, Transfer, in_chunks, settling
 from gta.data.store import Store
-from gta.data.transfer import Sent, Transfer, in_chunks, settling
 
 CHUNK = 8  # images that a thread takes at a time
 AHEAD = 2  # batches made before a GPU needs them
