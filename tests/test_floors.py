@@ -28,6 +28,7 @@ FLOORS: dict[str, int] = {
     "results": 3,
     "data": 2,
     "models": 2,
+    "robustness": 3,
     "slurm": 1,
     "study": 1,
     "catalog": 1,
