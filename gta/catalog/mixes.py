@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-MIXES: MappingProxyType[str, str] = MappingProxyType({"none": "", "transmix": "TransMix"})
+MIXES: MappingProxyType[str, str] = MappingProxyType(
+    {"none": "", "mixup_cutmix": "Mixup/CutMix", "transmix": "TransMix"}
+)

@@ -120,7 +120,6 @@ class Method:
         default_lam: weight of the penalty that its authors use; None without a penalty.
         grid: lambdas to try unless the config gives others; empty without a penalty.
         order: position in lists of methods, ties by name; the paper's methods come first.
-        weight_decay: False where the penalty decays the weights, so that the optimiser must not.
         over: what the penalty is computed from.
     """
 
@@ -130,7 +129,6 @@ class Method:
     default_lam: ClassVar[float | None] = None
     grid: ClassVar[tuple[float, ...]] = ()
     order: ClassVar[int] = 100
-    weight_decay: ClassVar[bool] = True
     over: ClassVar[Over] = "images"
 
     @property
@@ -142,6 +140,11 @@ class Method:
     def source_taps(self) -> TapRequest | None:
         """Readings to take of the frozen source; None for no forward pass of the source."""
         return None
+
+    @property
+    def weight_decay(self) -> bool:
+        """Whether the optimiser decays the weights; not where the penalty does."""
+        return True
 
     @property
     def lam_of(self) -> str:

@@ -23,6 +23,8 @@ class L2SP(Method):
 
     Attributes:
         head: weight of the head's term, which lambda does not change.
+        weight_decay: whether the optimiser decays the weights as well. TLlib switches it off; the
+            paper does not say.
     """
 
     name: ClassVar[str] = "l2_sp"
@@ -34,10 +36,10 @@ class L2SP(Method):
     default_lam: ClassVar[float | None] = 0.01
     grid: ClassVar[tuple[float, ...]] = (0.001, 0.01, 0.1)
     order: ClassVar[int] = 2
-    weight_decay: ClassVar[bool] = False
     over: ClassVar[Over] = "weights"
 
     head: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: bool = False
 
     def penalty(self, step: Step, lam: float) -> dict[str, Tensor]:
         """``l2_sp`` and ``l2_head``.

@@ -16,6 +16,7 @@ from typing import Any
 
 from gta.catalog import (
     DATASETS,
+    MIXES,
     READER_VERSION,
     RENDERER_VERSION,
     SOURCES,
@@ -252,8 +253,9 @@ class Study:
         architecture = self.source_info(run.source).architecture
         if recipe.architecture != architecture:
             raise GtaError(f"architecture: {run.source} is a {architecture}")
-        if run.mix == "transmix" and recipe.batch_size % 2:
-            raise GtaError("batch_size: TransMix pairs images, so it must be even")
+        mixing, _ = recipe.mixing(run.mix)
+        if mixing != "none" and recipe.batch_size % 2:
+            raise GtaError(f"batch_size: {MIXES[mixing]} pairs images, so it must be even")
 
     def _file_of(self, *keys: str) -> str:
         return file_of(keys, self.files)
@@ -284,10 +286,14 @@ class Study:
         return self._digest_once(kind, lambda: self._deciding(run))
 
     def _deciding(self, run: Run) -> dict[str, Any]:
-        unused = {"transmix"} if run.mix == "none" else set()
+        recipe = self.recipe(run)
+        used, _ = recipe.mixing(run.mix)
+        unused = {"transmix", "mixup_cutmix"} - {used}
+        if run.mix != "none":
+            unused.add("base_mix")
         return {
             "version": RECIPE_VERSION,
-            "recipe": self.recipe(run).model_dump(mode="json", exclude=unused | COMPUTING),
+            "recipe": recipe.model_dump(mode="json", exclude=unused | COMPUTING),
             "method": self.methods.deciding(run.method),
             "split": self.config.split.model_dump(mode="json"),
         }

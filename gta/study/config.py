@@ -81,6 +81,24 @@ class TransMixSettings(Strict):
     switch_prob: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
+class MixupCutmixSettings(Strict):
+    """Mixup and CutMix in turn: alphas of their Beta distributions (0: off) and probabilities.
+
+    The defaults are DeiT's and the list of facebookresearch/dino#81.
+    """
+
+    mixup: Annotated[float, Field(ge=0)] = 0.8
+    cutmix: Annotated[float, Field(ge=0)] = 1.0
+    prob: Annotated[float, Field(ge=0, le=1)] = 1.0
+    switch_prob: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    @model_validator(mode="after")
+    def _mixes(self) -> MixupCutmixSettings:
+        if not self.mixup and not self.cutmix:
+            raise ValueError("mixup and cutmix are both 0; use base_mix: none")
+        return self
+
+
 class Recipe(Strict):
     """Every setting of a training run; all but ``COMPUTING`` change its numbers."""
 
@@ -94,6 +112,11 @@ class Recipe(Strict):
     head_lr_multiple: Annotated[float, Field(gt=0)] = 1.0
     min_lr: Annotated[float, Field(ge=0)] = 0.0
     warmup_iterations: Annotated[int, Field(ge=0)] = 0
+    # Keys with `exclude_if` came later: at their defaults they are no part of a digest, so that
+    # older results stand.
+    warmup_lr: Annotated[
+        Annotated[float, Field(ge=0)] | None, Field(exclude_if=lambda value: value is None)
+    ] = None
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -104,7 +127,12 @@ class Recipe(Strict):
     channels_last: bool = False
     compile: bool = False
     augment: Augment = Augment()
+    repeated_augmentation: Annotated[int, Field(ge=1, exclude_if=lambda value: value == 1)] = 1
     evaluation: Evaluation = Evaluation()
+    base_mix: Annotated[
+        Literal["none", "mixup_cutmix"], Field(exclude_if=lambda value: value == "none")
+    ] = "none"
+    mixup_cutmix: MixupCutmixSettings = MixupCutmixSettings()
     transmix: TransMixSettings = TransMixSettings()
 
     @field_validator("architecture")
@@ -118,7 +146,19 @@ class Recipe(Strict):
             raise ValueError("warmup_iterations must be below iterations")
         if self.evaluation.resize is not None and self.evaluation.resize < self.image_size:
             raise ValueError("evaluation.resize must not be below image_size")
+        if self.batch_size % self.repeated_augmentation:
+            raise ValueError("repeated_augmentation must divide batch_size")
         return self
+
+    def mixing(self, mix: str) -> tuple[str, dict[str, Any]]:
+        """How the batches of a run are mixed: a key of ``MIXES`` and its settings.
+
+        Args:
+            mix: of the run; ``none`` stands for the recipe's ``base_mix``.
+        """
+        name = self.base_mix if mix == "none" else mix
+        settings = getattr(self, name, None)
+        return name, settings.model_dump() if isinstance(settings, Strict) else {}
 
 
 # Recipe keys that change memory, speed and rounding, as a device or its threads do: no part of
@@ -269,6 +309,7 @@ class Config(Strict):
     methods: dict[Name, dict[str, Any] | None] = {}
     extra_methods: Annotated[list[Name], AfterValidator(distinct)] = []
     recipe: Recipe
+    recipe_sources: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     overrides: list[Override] = []
     split: Split = Split()
     procedural: Procedural = Procedural()
@@ -284,6 +325,18 @@ class Config(Strict):
     keep_weights: Literal["none", "figures", "all"] = "figures"
     figure_settings: Figures = Figures()
     segmentation: Segmentation = Segmentation()
+
+    @field_validator("recipe_sources")
+    @classmethod
+    def _of_recipe_keys(cls, values: dict[str, list[str]]) -> dict[str, list[str]]:
+        for keys in values.values():
+            for key in keys:
+                section, _, inner = key.partition(".")
+                one_of(section, "key of recipe", Recipe.model_fields)
+                if inner:
+                    model = Recipe.model_fields[section].annotation
+                    one_of(inner, f"key of recipe.{section}", getattr(model, "model_fields", ()))
+        return values
 
     @field_validator("restrict", mode="before")
     @classmethod

@@ -19,7 +19,7 @@ class Run:
         rate: share of the training images of every class, in percent, in (0, 100].
         source: name of the pre-trained source.
         method: name of the fine-tuning method.
-        mix: ``none`` or ``transmix``.
+        mix: key of ``MIXES``; ``none`` is whatever the recipe's ``base_mix`` says.
         lam: weight of the method's penalty; 0 where the method has none.
         seed: seed of head, order, augmentation and, where the study says so, subset.
     """

@@ -109,7 +109,7 @@ def title_of(study: Study, field_name: str, value: Any) -> str:
     if field_name == "rate":
         return f"{value:g} %"
     if field_name == "mix":
-        return MIXES[value] or "none"
+        return MIXES[study.config.recipe.base_mix if value == "none" else value] or "none"
     if field_name == "selection":
         return CHOSEN_BY[value]
     if value == PRETRAINED:

@@ -47,8 +47,9 @@ def recipe_note(study: Study, runs: Iterable[Run], title_of: Titles) -> str:
     """
     # a recipe depends on neither lambda nor seed; cells may be many, recipes are few
     cells = {cell_of(run): run for run in runs}
-    unused = set() if any(run.mix == "transmix" for run in cells.values()) else {"transmix"}
     given = {cell: study.recipe(run) for cell, run in sorted(cells.items())}
+    used = {given[cell].mixing(run.mix)[0] for cell, run in cells.items()}
+    unused = {"transmix", "mixup_cutmix"} - used
     flat = {
         id(recipe): dict(_flat(recipe.model_dump(mode="json", exclude=unused | COMPUTING)))
         for recipe in {id(recipe): recipe for recipe in given.values()}.values()
@@ -62,7 +63,17 @@ def recipe_note(study: Study, runs: Iterable[Run], title_of: Titles) -> str:
             values = {cell: flat[id(recipe)].get(key) for cell, recipe in given.items()}
             text = _by_field(values, title_of)
         parts.append(f"{key.replace('_', ' ')} {text}")
-    return f"Recipe (AdamW): {'; '.join(parts)}."
+    return " ".join([f"Recipe (AdamW): {'; '.join(parts)}.", *_sources_note(study)])
+
+
+def _sources_note(study: Study) -> Iterator[str]:
+    """Where the choices come from on which the paper is silent, as the config says."""
+    cited = [
+        f"{', '.join(key.replace('_', ' ').replace('.', ' ') for key in keys)}: {source}"
+        for source, keys in study.config.recipe_sources.items()
+    ]
+    if cited:
+        yield f"Where the paper is silent: {'; '.join(cited)}."
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

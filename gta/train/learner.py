@@ -82,8 +82,8 @@ class Learner:
         self.run, self.start, self.device = run, start, device
         self.recipe = recipe = study.recipe(run)
         self._method = study.methods.create(run.method)
-        settings = recipe.transmix.model_dump() if run.mix == "transmix" else {}
-        self.mix = MIXES[run.mix](**settings)
+        mixing, settings = recipe.mixing(run.mix)
+        self.mix = MIXES[mixing](**settings)
         self.model = create(recipe.architecture, recipe.image_size, classes, recipe.drop_path)
         load_backbone(self.model, start.weights, start.path)
         initialise_head(self.model, recipe.head_init_std, run.seed)

@@ -44,7 +44,8 @@ def sharing(study: Study, run: Run) -> tuple[Any, ...]:
     """What runs must agree in to see the same batches and the same test images."""
     recipe = study.recipe(run)
     views = recipe.augment, recipe.evaluation, recipe.image_size, recipe.mean, recipe.std
-    return run.dataset, run.rate, run.seed, recipe.batch_size, views
+    batches = recipe.batch_size, recipe.repeated_augmentation
+    return run.dataset, run.rate, run.seed, batches, views
 
 
 class Feed:
@@ -72,7 +73,10 @@ class Feed:
         self.heldout_every = study.config.heldout_every if self.subset.heldout.size else 0
         augmenter, (threads, ahead) = Augmenter(recipe, run.seed), loader_workers(device)
         train = self.subset.train
-        self.loader = Loader(store, train, augmenter, recipe.batch_size, threads, ahead, device)
+        batch, repeats = recipe.batch_size, recipe.repeated_augmentation
+        self.loader = Loader(
+            store, train, augmenter, batch, threads, ahead, device, repeats=repeats
+        )
 
     def mixing(self, iteration: int) -> torch.Generator:
         """The source of randomness for mixing this iteration's batch."""

@@ -1,4 +1,4 @@
-"""Mixing images and labels within a batch: none, or TransMix (Chen et al., CVPR 2022)."""
+"""Mixing images and labels within a batch: none, Mixup and CutMix, or TransMix."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ class Box:
     bottom: int
     left: int
     right: int
+
+    @property
+    def area(self) -> int:
+        """Number of its pixels."""
+        return (self.bottom - self.top) * (self.right - self.left)
 
 
 @dataclass(frozen=True)
@@ -144,22 +149,12 @@ class TransMix(Mix):
         Raises:
             GtaError: the batch is odd, so that one image has no partner.
         """
-        if len(images) % 2:
-            raise GtaError(
-                f"mix transmix: a batch of {len(images)} images is odd; choose an even batch_size"
-            )
-        # Generators of torch draw no Beta; numpy's, seeded here, leaves one state to save.
-        seed = int(torch.randint(2**62, (), generator=generator))
-        random = np.random.default_rng(seed)
+        random = _draws_for(self.name, images, generator)
         partners = labels.flip(0)
         if random.random() < self.switch_prob:
             height, width = images.shape[-2:]
             box = _random_box(height, width, random.beta(self.cutmix, self.cutmix), random)
-            pasted = (..., slice(box.top, box.bottom), slice(box.left, box.right))
-            both = images.clone()
-            both[pasted] = images[pasted].flip(0)
-            area = (box.bottom - box.top) * (box.right - box.left)
-            return Mixed(both, labels, partners, area / (height * width), box)
+            return Mixed(_pasted(images, box), labels, partners, box.area / (height * width), box)
         share = random.beta(self.mixup, self.mixup)
         return Mixed(images * (1 - share) + images.flip(0) * share, labels, partners, share)
 
@@ -201,9 +196,100 @@ class TransMix(Mix):
         return F.cross_entropy(logits.float(), weights, label_smoothing=label_smoothing)
 
 
+@dataclass(frozen=True)
+class MixupCutmix(Mix):
+    """Mixup (Zhang et al., ICLR 2018) and CutMix (Yun et al., ICCV 2019) in turn.
+
+    As ``timm.data.Mixup`` with ``mode="batch"`` and ``correct_lam=True``: one draw for a batch,
+    each image with its partner in the flipped batch, labels by the share of the pixels.
+
+    Attributes:
+        mixup: alpha of the Beta distribution of Mixup's weight; 0 leaves CutMix alone.
+        cutmix: alpha of the Beta distribution of the part of the image that is kept; 0 leaves
+            Mixup alone.
+        prob: probability that a batch is mixed at all.
+        switch_prob: probability of CutMix where both are on.
+    """
+
+    name: ClassVar[str] = "mixup_cutmix"
+
+    mixup: float = 0.8
+    cutmix: float = 1.0
+    prob: float = 1.0
+    switch_prob: float = 0.5
+
+    def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> Mixed:
+        """As ``Mix``; takes one number from ``generator``.
+
+        Raises:
+            GtaError: the batch is odd, so that one image has no partner.
+        """
+        random = _draws_for(self.name, images, generator)
+        partners = labels.flip(0)
+        if random.random() >= self.prob:
+            return Mixed(images, labels, partners, share=0.0)
+        both = self.mixup > 0 and self.cutmix > 0
+        use_cutmix = random.random() < self.switch_prob if both else self.cutmix > 0
+        alpha = self.cutmix if use_cutmix else self.mixup
+        share = 1 - random.beta(alpha, alpha)
+        if not use_cutmix:
+            return Mixed(images * (1 - share) + images.flip(0) * share, labels, partners, share)
+        height, width = images.shape[-2:]
+        box = _timm_box(height, width, share, random)
+        return Mixed(_pasted(images, box), labels, partners, box.area / (height * width), box)
+
+    def cross_entropy(
+        self,
+        logits: Tensor,
+        mixed: Mixed,
+        readings: Readings | None = None,
+        label_smoothing: float = 0.0,
+    ) -> Tensor:
+        """As ``Mix``, each label weighted by its share of the pixels."""
+        own = F.one_hot(mixed.labels, logits.shape[1]).float()
+        partner = F.one_hot(mixed.partners, logits.shape[1]).float()
+        weights = own * (1 - mixed.share) + partner * mixed.share
+        return F.cross_entropy(logits.float(), weights, label_smoothing=label_smoothing)
+
+
 MIXES: MappingProxyType[str, type[Mix]] = MappingProxyType(
-    {mix.name: mix for mix in (NoMix, TransMix)}
+    {mix.name: mix for mix in (NoMix, MixupCutmix, TransMix)}
 )
+
+
+def _draws_for(name: str, images: Tensor, generator: torch.Generator) -> np.random.Generator:
+    """The source of a batch's draws; takes one number from ``generator``.
+
+    Generators of torch draw no Beta; numpy's, seeded here, leaves one state to save.
+
+    Raises:
+        GtaError: the batch is odd, so that one image has no partner.
+    """
+    if len(images) % 2:
+        raise GtaError(
+            f"mix {name}: a batch of {len(images)} images is odd; choose an even batch_size"
+        )
+    return np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+
+
+def _pasted(images: Tensor, box: Box) -> Tensor:
+    """The images, each with the box of its partner in the flipped batch."""
+    inside = (..., slice(box.top, box.bottom), slice(box.left, box.right))
+    both = images.clone()
+    both[inside] = images[inside].flip(0)
+    return both
+
+
+def _timm_box(height: int, width: int, area: float, random: np.random.Generator) -> Box:
+    """The box of timm's ``rand_bbox``: as ``_random_box``, but odd sides keep their last pixel."""
+    tall, wide = int(height * math.sqrt(area)), int(width * math.sqrt(area))
+    row, column = int(random.integers(height)), int(random.integers(width))
+    return Box(
+        top=max(row - tall // 2, 0),
+        bottom=min(row + (tall + 1) // 2, height),
+        left=max(column - wide // 2, 0),
+        right=min(column + (wide + 1) // 2, width),
+    )
 
 
 def _random_box(height: int, width: int, area: float, random: np.random.Generator) -> Box:

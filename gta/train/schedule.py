@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 
 def learning_rate(recipe: Recipe, iteration: int) -> float:
-    """Linear warm-up, then a cosine from ``lr`` down to ``min_lr``."""
+    """Linear warm-up, then a cosine from ``lr`` down to ``min_lr``.
+
+    The warm-up starts at ``warmup_lr`` as in timm, or one step above 0 where that is not given.
+    """
     warmup = recipe.warmup_iterations
     if iteration < warmup:
+        if recipe.warmup_lr is not None:
+            return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * iteration / warmup
         return recipe.lr * (iteration + 1) / warmup
     share = (iteration - warmup) / (recipe.iterations - warmup)
     return recipe.min_lr + (recipe.lr - recipe.min_lr) * (1 + math.cos(math.pi * share)) / 2

@@ -53,6 +53,22 @@ def override(content: dict[str, Any], **keys: Any) -> None:
             lambda c: c["recipe"].update(evaluation={"resize": 40}),
             "recipe: evaluation.resize must not be below image_size",
         ),
+        (
+            lambda c: c["recipe"].update(repeated_augmentation=3),
+            "recipe: repeated_augmentation must divide batch_size",
+        ),
+        (
+            lambda c: c["recipe"].update(mixup_cutmix={"mixup": 0, "cutmix": 0}),
+            "recipe.mixup_cutmix: mixup and cutmix are both 0; use base_mix: none",
+        ),
+        (
+            lambda c: c["recipe"].update(base_mix="mixup_cutmix", batch_size=7),
+            "recipe.batch_size: Mixup/CutMix pairs images, so it must be even",
+        ),
+        (
+            lambda c: c.update(recipe_sources={"a/b#1": ["augment.flipp"]}),
+            "recipe_sources: there is no key of recipe.augment 'flipp'; known: crop, scale",
+        ),
         (lambda c: override(c, datasets=["mini_near"]), "overrides.0.datasets: unknown key"),
         (lambda c: override(c, recipe={"lrr": 1}), "overrides.0.recipe.lrr: unknown key"),
         # missing keys
@@ -264,7 +280,7 @@ TABLE = {"kind": "accuracy", "title": "A table", "caption": "Numbers.", "cells":
         ),
         (
             {"tables": {"table2": {**TABLE, "cells": [{**CELLS, "mix": ["mixup"]}]}}},
-            "table2: there is no mix 'mixup'; known: none, transmix",
+            "table2: there is no mix 'mixup'; known: none, mixup_cutmix, transmix",
         ),
         (
             {"tables": {"table2": {**TABLE, "recipe": {"lr": 0}}}},

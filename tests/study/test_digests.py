@@ -14,6 +14,23 @@ from gta.study import Run, Study
 from gta.study.load import merge
 
 
+@pytest.mark.parametrize(
+    ("method", "mix", "digest"),
+    [
+        ("finetune", "none", "9e1dce98f51c7e86"),
+        ("finetune", "transmix", "660c6f560e23b938"),
+        ("gta", "none", "32c7b227d37b01a6"),
+    ],
+)
+def test_keys_that_came_later_leave_older_results_valid(
+    tiny_study: Study, method: str, mix: str, digest: str
+) -> None:
+    """Digests from before there was a base mix, repeated augmentation and a warm-up rate."""
+    study = Study({**tiny_study.content, "tables": ["table5"]})
+    run = next(run for run in study.runs if (run.method, run.mix) == (method, mix))
+    assert study.digest(run).startswith(digest)
+
+
 def digests(study: Study) -> dict[Run, str]:
     return {run: study.digest(run) for run in study.runs}
 

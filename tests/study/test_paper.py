@@ -26,6 +26,24 @@ def test_paper_has_1470_runs_each_once(paper: Study) -> None:
     assert list(paper.runs) == sorted(paper.runs)
 
 
+def test_the_base_recipe_is_the_list_of_dinos_authors(paper: Study, root: Path) -> None:
+    recipe = paper.config.recipe
+    assert recipe.mixing("none") == (
+        "mixup_cutmix",
+        {"mixup": 0.8, "cutmix": 1.0, "prob": 1.0, "switch_prob": 0.5},
+    )
+    assert recipe.mixing("transmix")[0] == "transmix"
+    assert (recipe.batch_size, recipe.repeated_augmentation, recipe.drop_path) == (768, 3, 0.1)
+    assert (recipe.warmup_lr, recipe.min_lr, recipe.label_smoothing) == (1e-6, 1e-5, 0.1)
+    plain = Study(merge(paper.content, read_yaml(root / "config" / "paper-plain.yaml")))
+    assert plain.config.recipe.mixing("none") == ("none", {})
+    one = paper.runs[0]
+    assert paper.digest(one) != plain.digest(one)
+    mixed = next(run for run in paper.runs if run.mix == "transmix")
+    less = {"recipe": {"repeated_augmentation": 1}}
+    assert Study(merge(paper.content, less)).digest(mixed) == plain.digest(mixed)
+
+
 def test_the_literal_sum_holds_the_trade_off_and_the_ends_of_the_paper(
     paper: Study, root: Path
 ) -> None:

@@ -233,9 +233,15 @@ def test_recipe_note_tells_where_settings_differ(tiny_config: dict[str, Any]) ->
     assert "lr 0.5 (Mini far GTA), 0.001 (all others);" in note
     assert "batch size 8;" in note
     assert "transmix" not in note
-    for key in study.config.recipe.model_dump(exclude={*COMPUTING, "transmix"}):
+    for key in study.config.recipe.model_dump(exclude={*COMPUTING, "transmix", "mixup_cutmix"}):
         assert key.replace("_", " ") in note
     assert "micro batch" not in note  # which decides no number
+    assert "silent" not in note
+    tiny_config["recipe"] |= {"base_mix": "mixup_cutmix"}
+    tiny_config["recipe_sources"] = {"a/b#1": ["base_mix", "mixup_cutmix.prob"], "c": ["lr"]}
+    note = recipe_note(Study(tiny_config), study.runs_of("table2"), partial(title_of, study))
+    assert "mixup cutmix prob 1;" in note
+    assert note.endswith("is silent: base mix, mixup cutmix prob: a/b#1; lr: c.")
 
 
 def test_method_notes(tiny_study: Study) -> None:

@@ -15,7 +15,7 @@ from gta.study import Run
 from gta.train.evaluate import evaluate
 from gta.train.learner import Learner
 from gta.train.lockstep import sharing, train_together
-from gta.train.mixing import TransMix
+from gta.train.mixing import MixupCutmix, TransMix
 from tests.train.runs import CPU, ROUGH, every_kind, fail, fit, learners_of, run_of, same
 
 
@@ -220,3 +220,17 @@ def test_shared_time_is_counted_once(make_study, monkeypatch):
     assert together[0].seconds == together[1].seconds > 0
     # between two iterations the clock is looked at once, and once at either end
     assert sum(learner.seconds for learner in together) == end - begin - 1 - 4
+
+
+def test_the_base_mix_and_repeats_reach_the_batches(make_study):
+    later = {"base_mix": "mixup_cutmix", "repeated_augmentation": 2}
+    study = make_study(recipe={**ROUGH, **later})
+    runs = [run_of(study), run_of(study, mix="transmix")]
+    learners, feed = learners_of(study, runs)
+    assert [type(learner.mix) for learner in learners] == [MixupCutmix, TransMix]
+    images, labels = feed.loader.batch(0)
+    assert labels[::2].tolist() == labels[1::2].tolist()
+    assert not torch.equal(images[0], images[1])  # each copy has its own augmentation
+    together = train_together(learners_of(study, runs)[0], feed, fail)
+    for learner in together:
+        assert_same(learner, fit(study, learner.run))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from timm.data import mixup as timm_mixup
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,7 +16,7 @@ from gta import catalog
 from gta.errors import GtaError
 from gta.methods.readings import Readings
 from gta.models.taps import Taps
-from gta.train.mixing import MIXES, Box, Mixed, NoMix, TransMix
+from gta.train.mixing import MIXES, Box, Mixed, MixupCutmix, NoMix, TransMix
 
 SIZE, SIDE, BATCH, CLASSES = 32, 4, 6, 5
 ALWAYS_BOX, NEVER_BOX = TransMix(switch_prob=1.0), TransMix(switch_prob=0.0)
@@ -251,3 +254,58 @@ def test_what_transmix_cannot_do_is_an_error(images, labels):
     for values in ({"mixup": 0.0}, {"cutmix": -1.0}, {"switch_prob": 1.5}):
         with pytest.raises(GtaError, match=f"mix transmix: .*{next(iter(values))}"):
             TransMix(**values)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"switch_prob": 1.0},
+        {"switch_prob": 0.0},
+        {"mixup": 0.0},
+        {"cutmix": 0.0},
+        {"prob": 0.4},
+    ],
+)
+def test_mixup_and_cutmix_are_those_of_timm(images, labels, settings, smoothing, monkeypatch):
+    """With timm's draws taken from our generator: equal images and equal losses."""
+    mix = MixupCutmix(**settings)
+    timms = timm_mixup.Mixup(
+        mixup_alpha=mix.mixup,
+        cutmix_alpha=mix.cutmix,
+        prob=mix.prob,
+        switch_prob=mix.switch_prob,
+        label_smoothing=smoothing,
+        num_classes=CLASSES,
+    )
+    seen = set()
+    for seed in range(20):
+        drawn = np.random.default_rng(int(torch.randint(2**62, (), generator=seeded(seed))))
+        random = SimpleNamespace(
+            rand=drawn.random,
+            beta=drawn.beta,
+            randint=lambda low, high, size, draw=drawn: draw.integers(low, high, size=size),
+        )
+        fake = SimpleNamespace(random=random, sqrt=np.sqrt, clip=np.clip)
+        monkeypatch.setattr(timm_mixup, "np", fake)
+        expected, targets = timms(images.clone(), labels)
+        mixed = mix(images, labels, seeded(seed))
+        torch.testing.assert_close(mixed.images, expected)
+        logits = torch.randn(BATCH, CLASSES, generator=seeded(seed))
+        loss = -(targets * logits.log_softmax(1)).sum(1).mean()
+        torch.testing.assert_close(mix.cross_entropy(logits, mixed, None, smoothing), loss)
+        seen.add("cutmix" if mixed.box else "mixup" if mixed.share else "none")
+    off = {"none"} if mix.prob < 1 else set()
+    both = mix.switch_prob == 0.5 and mix.mixup and mix.cutmix
+    assert seen - {"none"} == {"cutmix", "mixup"} if both else len(seen - {"none"}) == 1
+    assert off <= seen
+
+
+def test_a_part_of_a_mixed_batch_has_its_own_labels(images, labels):
+    mix = MixupCutmix(switch_prob=0.0)
+    mixed = mix(images, labels, seeded(2))
+    logits = torch.randn(BATCH, CLASSES)
+    parts = [slice(0, 2), slice(2, 6)]
+    losses = [mix.cross_entropy(logits[p], mixed.part(p)) * len(logits[p]) for p in parts]
+    torch.testing.assert_close(torch.stack(losses).sum() / BATCH, mix.cross_entropy(logits, mixed))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
+from timm.scheduler import CosineLRScheduler
 
 from gta import methods
 from gta.models.vit import create
@@ -25,6 +27,22 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine(make_study, warmup):
             expected = 0.2 + (0.8 - 0.2) * 0.5 * (1 + math.cos(angle))
         assert learning_rate(recipe, i) == pytest.approx(expected)
     assert learning_rate(recipe, warmup) == pytest.approx(0.8)
+
+
+def test_the_warm_up_of_timm(make_study):
+    """timm's scheduler, a step of it for each iteration."""
+    keys = {"iterations": 20, "warmup_iterations": 6, "lr": 1e-4, "min_lr": 1e-5}
+    study = make_study(recipe={**keys, "warmup_lr": 1e-6})
+    recipe = study.recipe(run_of(study))
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
+    scheduler = CosineLRScheduler(
+        optimiser, t_initial=20, lr_min=1e-5, warmup_t=6, warmup_lr_init=1e-6
+    )
+    for i in range(6):
+        scheduler.step(i)
+        assert learning_rate(recipe, i) == pytest.approx(optimiser.param_groups[0]["lr"])
+    assert learning_rate(recipe, 0) == 1e-6
+    assert learning_rate(recipe, 6) == 1e-4
 
 
 def test_groups_of_the_optimiser(make_study):
@@ -50,3 +68,5 @@ def test_l2_sp_decays_by_its_penalty_alone(make_study):
     model = create(recipe.architecture, 16, 4)
     optimiser = build_optimiser(model, methods.create("l2_sp"), recipe)
     assert {group["weight_decay"] for group in optimiser.param_groups} == {0.0}
+    both = build_optimiser(model, methods.create("l2_sp", weight_decay=True), recipe)
+    assert {group["weight_decay"] for group in both.param_groups} == {0.0, 0.3}

@@ -55,6 +55,7 @@ class Loader:
         ahead: int = 0,
         device: torch.device = _CPU,
         as_bytes: bool | None = None,
+        repeats: int = 1,
     ) -> None:
         """Set up; nothing is made before the first batch is asked for.
 
@@ -68,10 +69,11 @@ class Loader:
                 step needs the cores itself: then the caller waits for each batch.
             device: where batches are wanted.
             as_bytes: whether batches are normalised there; default for a GPU.
+            repeats: how often each image stands in a batch, augmented anew each time.
         """
         self.waited = 0.0
         self._store, self._positions, self._augmenter = store, positions, augmenter
-        self._stream = BatchStream(len(positions), batch_size, augmenter.seed)
+        self._stream = BatchStream(len(positions), batch_size, augmenter.seed, repeats)
         self._ahead, self._transfer = ahead, Transfer(device)
         self._as_bytes = self._transfer.pinned if as_bytes is None else as_bytes
         self._begun: dict[int, Future[_Made]] = {}

@@ -33,6 +33,15 @@ def test_a_batch_does_not_depend_on_those_asked_for_before(size, batch, seed, it
         np.testing.assert_array_equal(stream.batch(i), BatchStream(size, batch, seed).batch(i))
 
 
+@given(SIZES, BATCHES, SEEDS, st.integers(1, 4), st.integers(0, 9))
+def test_repeated_positions_stand_in_a_row(size, batch, seed, repeats, iteration):
+    """DeiT's sampler for one process: the permutation, each position ``repeats`` times."""
+    once = BatchStream(size, 1, seed)
+    places = range(iteration * batch, (iteration + 1) * batch)
+    expected = [int(once.batch(place // repeats)[0]) for place in places]
+    assert BatchStream(size, batch, seed, repeats).batch(iteration).tolist() == expected
+
+
 @given(SIZES, BATCHES, SEEDS)
 def test_an_epoch_shows_each_image_once(size, batch, seed):
     stream = BatchStream(size, batch, seed)
