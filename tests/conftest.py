@@ -93,3 +93,20 @@ def config(tiny_config: dict[str, Any], workdir: Path) -> str:
     """A config file of a small study, in an otherwise empty working folder."""
     Path("study.yaml").write_text(yaml.safe_dump(tiny_config), encoding="utf-8")
     return "study.yaml"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder with a small study that is done; tests must not change it."""
+    from tests.support.finished import finish
+
+    return finish(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def in_finished(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, as the working folder."""
+    for name in ("GTA_ARCHIVES", "GTA_STORE", "GTA_WEIGHTS", "GTA_STUDY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(finished)
+    return finished

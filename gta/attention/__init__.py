@@ -1,5 +1,12 @@
-"""Masks from [cls] attention, and how well they agree with the object masks."""
+"""Maps of [cls] attention, masks from them, and how well these agree with the object masks.
 
+The package is callable: ``gta.attention(model, image)`` is ``gta.attention.image.attention``.
+"""
+
+import sys
+from types import ModuleType
+
+from gta.attention import image
 from gta.attention.masks import (
     Objects,
     attention_mass,
@@ -45,3 +52,10 @@ __all__ = [
     "view_of",
     "write",
 ]
+
+
+class _CallablePackage(ModuleType):
+    __call__ = staticmethod(image.attention)
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -54,7 +54,11 @@ class Study:
     """
 
     def __init__(
-        self, content: Mapping[str, Any], files: Sequence[Path] = (), root: Path = Path()
+        self,
+        content: Mapping[str, Any],
+        files: Sequence[Path] = (),
+        root: Path = Path(),
+        folder: Path | None = None,
     ) -> None:
         """Validate a merged config and expand it.
 
@@ -62,12 +66,14 @@ class Study:
             content: keys and values of the merged config files.
             files: the files they came from, for error messages.
             root: the project's folder; default the working folder.
+            folder: where its results lie, if not in ``results/<study>`` of the project.
 
         Raises:
             GtaError: one line with file and key for the first thing that is wrong.
         """
         self.files = tuple(files)
         self.root = root
+        self._folder = folder
         self._content = with_resolved_paths(content, files)
         self.config = validate(Config, self._content, files)
         self.methods = StudyMethods(self.config, files)
@@ -80,16 +86,22 @@ class Study:
         self._check_recipes()
 
     @classmethod
-    def load(cls, files: Iterable[Path | str], root: Path | None = None) -> Study:
+    def load(
+        cls,
+        files: Iterable[Path | str],
+        root: Path | None = None,
+        folder: Path | None = None,
+    ) -> Study:
         """Read a study from its config file and overlays, in their order.
 
         Args:
             files: paths, or names of studies, as ``gta.project.find_config`` takes them.
             root: the project's folder; default the one that the working folder lies in.
+            folder: where its results lie, if not in ``results/<study>`` of the project.
         """
         root = find_project() if root is None else root
         paths = [find_config(Path(file), root) for file in files]
-        return cls(read_configs(paths), paths, root)
+        return cls(read_configs(paths), paths, root, folder)
 
     @classmethod
     def of_workflow(cls, content: Mapping[str, Any], files: Iterable[Path | str]) -> Study:
@@ -341,7 +353,7 @@ class Study:
     @property
     def folder(self) -> Path:
         """The study's results folder."""
-        return self.root / "results" / self.name
+        return self._folder or self.root / "results" / self.name
 
     @property
     def tables_file(self) -> Path:

@@ -162,7 +162,11 @@ def compute_intervals(
     Raises:
         GtaError: if predictions are damaged, or not on the same test images.
     """
-    pairs = pairs_of(study, metrics)
+    return measure_pairs(study, pairs_of(study, metrics), kept)
+
+
+def measure_pairs(study: Study, pairs: Sequence[Pair], kept: pa.Table | None = None) -> pa.Table:
+    """Intervals for the differences of given pairs of cells, as ``compute_intervals``."""
     paths = {run: study.path("predictions", run) for pair in pairs for run in pair.all}
     digests = {run: files.file_digest(path) for run, path in paths.items() if path.exists()}
     keys = {pair: _key(pair, digests) for pair in pairs if digests.keys() >= set(pair.all)}
@@ -223,7 +227,7 @@ def _measure(
     low, high = bootstrap(differences)
     for number, pair in enumerate(pairs):
         yield {
-            "baseline": BASELINE,
+            "baseline": pair.baseline[0].method,
             "seeds": differences.shape[1],
             "images": differences.shape[2],
             "gain": 100 * differences[number].mean(),

@@ -1,0 +1,90 @@
+"""Find the study that a folder, a config or a name stands for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from gta.errors import GtaError
+from gta.interface.study_results import StudyResults
+from gta.project import find_config, find_project, shared
+from gta.study import Study
+
+Where = str | Path | Sequence[str | Path]
+
+
+def open(where: Where | None = None) -> StudyResults:
+    """Open a study and its results, from any directory.
+
+    Args:
+        where: a results folder, a config file (or a list: the config and its overlays), a
+            study's name, or a project's folder. Default: the environment's ``GTA_STUDY``, else
+            the study of this project whose ``metrics.parquet`` is newest.
+
+    Raises:
+        GtaError: if there is no such study, or its config is wrong.
+
+    Examples:
+        >>> study = gta.open("results/mini")
+        >>> study.name, len(study.metrics), len(study.runs())
+        ('mini', 16, 16)
+    """
+    return StudyResults(locate(where))
+
+
+def locate(where: Where | None = None) -> Study:
+    """The study that ``open`` opens."""
+    root = find_project()
+    if where is None:
+        where = os.environ.get("GTA_STUDY") or _newest(root)
+    if not isinstance(where, str | Path):
+        return _of_configs([Path(file).expanduser() for file in where], root)
+    path = Path(where).expanduser()
+    if path.is_dir():
+        return _of_folder(path)
+    if path.is_file():
+        return _of_configs([path], root)
+    if len(path.parts) == 1 and (root / "results" / path / "config.yaml").is_file():
+        return _of_folder(root / "results" / path)
+    if find_config(path, root).is_file():
+        return _of_configs([path], root)
+    there = sorted(file.parent.name for file in (root / "results").glob("*/config.yaml"))
+    known = f"; studies with results here: {', '.join(there)}" if there else ""
+    raise GtaError(
+        f"{where}: is not a results folder, a config or the name of a study, seen from "
+        f"{Path.cwd()}{known}"
+    )
+
+
+def _newest(root: Path) -> Path:
+    collected = list((root / "results").glob("*/metrics.parquet"))
+    if not collected:
+        raise GtaError(f"{root.absolute() / 'results'}: no study has metrics yet; run `snakemake`")
+    return max(collected, key=lambda path: path.stat().st_mtime).parent
+
+
+def _of_folder(folder: Path) -> Study:
+    """The study of a results folder, or the newest of a project's folder."""
+    if (folder / "config.yaml").is_file():
+        in_project = folder.absolute().parent.name == "results"
+        root = folder.absolute().parent.parent if in_project else find_project()
+        return Study.load([folder / "config.yaml"], root, folder)
+    if (folder / "results").is_dir():
+        return _of_folder(_newest(folder))
+    config = folder.parent.parent / "config" / f"{folder.name}.yaml"
+    if folder.parent.name == "results" and config.is_file():
+        return Study.load([config], folder.parent.parent, folder)
+    raise GtaError(
+        f"{folder / 'config.yaml'}: missing; Snakemake writes it, as does `gta config --config "
+        f"FILE --out {folder / 'config.yaml'}`"
+    )
+
+
+def _of_configs(files: Sequence[Path], root: Path) -> Study:
+    """A study by its config: in this project where it has results, else in the config's own."""
+    study = Study.load(files, root)
+    file = study.files[0]
+    if study.folder.is_dir() or file.is_relative_to(shared()):
+        return study
+    return Study.load(files, find_project(file.parent))
