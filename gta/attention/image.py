@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -88,7 +88,7 @@ def to_pixels(image: Picture) -> NDArray[np.uint8]:
 
 def to_input(model: VisionTransformer, pixels: NDArray[np.uint8]) -> Tensor:
     """The whole image as the model takes it, (1, 3, S, S) float32 on the model's device."""
-    settings = model.pretrained_cfg
+    settings: Any = model.pretrained_cfg
     side = model.patch_embed.img_size
     size = (side[1], side[0])
     square = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,8 +11,9 @@ import pandas as pd
 
 from gta import results
 from gta.errors import GtaError
+from gta.interface.filters import matching
 from gta.interface.run_results import RunResults
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import Run, Study
 from gta.study.run import CELL, IDENTITY
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class StudyResults:
             Traceback (most recent call last):
             gta.errors.GtaError: study mini has no run with method='gtaa'; ...
         """
-        return [RunResults(self._study, run) for run in self._matching(where)]
+        return [RunResults(self._study, run) for run in matching(self._study, where)]
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -137,7 +138,7 @@ class StudyResults:
 
         Examples:
             >>> history = gta.open("mini").history(method="gta", seed=0)
-            >>> history["iteration"].max()
+            >>> int(history["iteration"].max())
             4
         """
         return results.read(self._study, "history", self._done(where)).to_pandas()
@@ -187,7 +188,7 @@ class StudyResults:
         """
         self._check_rule(rule)
         frame = self._selected
-        wanted = self._matching(where)
+        wanted = matching(self._study, where)
         fields = [field for field in CELL if field in where]
         frame = frame[frame["selection"] == rule].drop(columns="selection")
         for field in fields:
@@ -220,8 +221,7 @@ class StudyResults:
             >>> bool((gain["low"] <= gain["gain"]).all())
             True
         """
-        from gta.tables import read_intervals
-        from gta.tables.intervals import Pair, measure_pairs
+        from gta.interface.gains import gain_between
 
         self._check_rule(rule)
         for name in (method, over):
@@ -229,26 +229,10 @@ class StudyResults:
                 raise GtaError(
                     f"study {self.name} runs no method {name!r}; it runs: {', '.join(self.methods)}"
                 )
-        place = [field for field in CELL if field != "method"]
         ours, theirs = (
             self.best(rule, method=name, **where).dropna(subset="lam") for name in (method, over)
         )
-        both = ours.merge(theirs[[*place, "lam"]], on=place, suffixes=("", "_over"))
-        pairs = {}
-        for cell in both.itertuples():
-            sides = [
-                tuple(
-                    Run(cell.dataset, cell.rate, cell.source, name, cell.mix, lam, seed)
-                    for seed in self.seeds
-                )
-                for name, lam in ((method, cell.lam), (over, cell.lam_over))
-            ]
-            pairs[sides[0][0]] = Pair(*sides)
-        found = measure_pairs(self._study, list(pairs.values()), read_intervals(self._study))
-        measured = found.to_pandas().drop(columns=["method", "baseline", "resamples", "made_of"])
-        frame = both[[*place, "lam", "lam_over"]].merge(measured, on=[*place, "lam"])
-        columns = [*place, "lam", "lam_over", "seeds", "images", "gain", "low", "high"]
-        return frame[columns]
+        return gain_between(self._study, ours, theirs)
 
     # Tables and figures
 
@@ -363,26 +347,11 @@ class StudyResults:
         states = states_of_missing(self._study, self.metrics)
         return select(self._study, self.metrics, states)
 
-    def _matching(self, where: dict[str, Any]) -> list[Run]:
-        for field in where:
-            if field not in RUN_FIELDS:
-                raise GtaError(f"{field!r} is not a field of a run: {', '.join(RUN_FIELDS)}")
-        runs = [run for run in self._study.runs if _matches(run, where)]
-        if not runs:
-            asked = ", ".join(f"{field}={value!r}" for field, value in where.items())
-            field = next((f for f in where if not self._has(f, where[f])), next(iter(where)))
-            has = ", ".join(dict.fromkeys(run.text(field) for run in self._study.runs))
-            raise GtaError(f"study {self.name} has no run with {asked}; {field} is one of: {has}")
-        return runs
-
-    def _has(self, field: str, value: Any) -> bool:
-        return any(_matches(run, {field: value}) for run in self._study.runs)
-
     def _done(self, where: dict[str, Any]) -> list[Run]:
         done = set(self.metrics[IDENTITY].itertuples(index=False, name=None))
         return [
             run
-            for run in self._matching(where)
+            for run in matching(self._study, where)
             if tuple(getattr(run, field) for field in IDENTITY) in done
         ]
 
@@ -397,13 +366,3 @@ class StudyResults:
     def _check_rule(rule: str) -> None:
         if rule not in RULES:
             raise GtaError(f"rule: {rule!r} is not heldout or test")
-
-
-def _matches(run: Run, where: dict[str, Any]) -> bool:
-    return all(getattr(run, field) in _values(value) for field, value in where.items())
-
-
-def _values(value: Any) -> Collection[Any]:
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return list(value)
-    return [value]

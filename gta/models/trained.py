@@ -42,7 +42,7 @@ def load_trained(path: Path, recipe: Recipe, run: str) -> VisionTransformer:
     except RuntimeError as error:
         fault = " ".join(str(error).split())
         raise GtaError(f"{path}: does not fit {recipe.architecture}: {fault}") from None
-    model.pretrained_cfg = preprocessing(recipe) | {"num_classes": model.num_classes}
+    with_preprocessing(model, recipe)
     return model.eval().requires_grad_(False)
 
 
@@ -53,8 +53,14 @@ def load_pretrained(path: Path, recipe: Recipe) -> VisionTransformer:
         GtaError: as ``load_source``.
     """
     model = load_source(path, recipe.architecture, recipe.image_size)
-    model.pretrained_cfg = preprocessing(recipe) | {"num_classes": 0}
+    with_preprocessing(model, recipe)
     return model
+
+
+def with_preprocessing(model: VisionTransformer, recipe: Recipe) -> None:
+    """Set the model's ``pretrained_cfg``, from which timm reads the preprocessing."""
+    settings: Any = preprocessing(recipe) | {"num_classes": model.num_classes}
+    model.pretrained_cfg = settings
 
 
 def preprocessing(recipe: Recipe) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def read_all(study: Study) -> Collected:
     Raises:
         GtaError: if metrics are missing or damaged, or intervals damaged.
     """
-    metrics = results.read_collected(study, *ACCURACIES)
+    metrics = results.read_collected(study, *ACCURACIES, "attention_mass")
     selected = select(study, metrics, states_of_missing(study, metrics))
     intervals = read_intervals(study)
     kept = INTERVALS.empty_table() if intervals is None else intervals

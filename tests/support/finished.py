@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from gta import files, outputs, results
 from gta.results.origins import origins
 from gta.study import Study
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "study": "mini",
     "datasets": ["mini_near"],
     "rates": [15, 100],
