@@ -45,7 +45,7 @@ class Case:
     resident: bool = True
     randaugment: str = "host"
 
-    def study(self, scale: Scale, **recipe: Any) -> Study:
+    def study(self, scale: Scale, study: str | None = None, **recipe: Any) -> Study:
         """A study with this job; its results are in a folder of their own."""
         augment = {"crop": "random_resized_crop", "scale": [0.08, 1.0], "flip": 0.5}
         if self.randaugment != "none":
@@ -53,7 +53,7 @@ class Case:
             augment |= policy
         keys = {"precision": self.precision, "compile": self.compiled, "augment": augment} | recipe
         lambdas = 4 if self.method == "all" else self.runs
-        return Study(content(scale, f"bench{next(_NAMES)}", lambdas, **keys))
+        return Study(content(scale, study or f"bench{next(_NAMES)}", lambdas, **keys))
 
     def of(self, study: Study) -> list[Run]:
         """The job's runs."""
@@ -64,7 +64,7 @@ class Case:
         return runs
 
 
-class _EnoughError(Exception):
+class EnoughError(Exception):
     """The measurement has what it needs."""
 
 
@@ -90,7 +90,7 @@ class _Timer:
         elif done > self.warm:
             self.ended, self.iterations = now, done - self.warm
             if self.iterations >= FEWEST and now - self.began >= self.seconds:
-                raise _EnoughError
+                raise EnoughError
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def measure(case: Case, data: Data, device: str, seconds: float) -> dict[str, An
     free_memory(device)
     with watched_loader(case.resident) as waits:
         timer.on_start = waits.clear
-        with suppress(_EnoughError):
+        with suppress(EnoughError):
             train_runs(study, runs, device, timer)
     took = timer.ended - timer.began
     images = timer.iterations * data.scale.batch * len(runs)

@@ -39,6 +39,9 @@ def page(found: Mapping[str, Any]) -> str:
     lines += ["", "## Other projects' loops", ""]
     lines += [_paragraph(LOOPS), ""]
     lines += _table(("loop", "precision", "batches from", "images/s"), map(_loop, _loops(found)))
+    lines += ["", "## Jobs side by side on one card", ""]
+    lines += [SIDE.strip(), ""]
+    lines += _table(("jobs", "precision", "images/s, all together"), map(_side, _rows(found)))
     lines += ["", "## Testing and masks", ""]
     lines += _table(("what", "images/s"), _others(found))
     lines += ["", "## Machine", "", markdown_row(("", "")), markdown_row(("---", "---"))]
@@ -59,6 +62,11 @@ JOB_HEADINGS = (
     "waited for images",
     "memory, GiB",
 )
+SIDE = """
+Fine-tuning of ViT-S/14 at 112 pixels with 32 images a step, as in config/flowers.yaml: such a step
+launches its kernels more slowly than the card computes them. Each job is a process of its own, with
+an equal share of the cores; `GTA_RUNS_PER_DEVICE` sets how many share a card.
+"""
 LOOPS = """
 The same model and batch size, mixed precision (float16 with loss scaling). `deit` is
 `train_one_epoch` of its engine.py, `timm` the steps of timm's train.py. From memory, a batch costs
@@ -157,6 +165,16 @@ def _loops(found: Mapping[str, Any]) -> list[Row]:
 def _loop(row: Row) -> Sequence[str]:
     speed = f"{row['images_per_second']:,.0f}" if "images_per_second" in row else _why(row)
     return row["loop"], row["precision"], row["feed"], speed
+
+
+def _rows(found: Mapping[str, Any]) -> list[Row]:
+    rows: list[Row] = found.get("side_by_side", [])
+    return rows
+
+
+def _side(row: Row) -> Sequence[str]:
+    speed = f"{row['images_per_second']:,.0f}" if "images_per_second" in row else _why(row)
+    return str(row["processes"]), row["precision"], speed
 
 
 def _others(found: Mapping[str, Any]) -> Iterable[Sequence[str]]:

@@ -18,10 +18,10 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.gpu import card, loops
+from benchmarks.gpu import card, loops, side
 from benchmarks.gpu.jobs import Case, measure, measure_testing
 from benchmarks.gpu.page import page
-from benchmarks.gpu.scale import PAPER, TINY, Data
+from benchmarks.gpu.scale import PAPER, SMALL, TINY, Data
 from benchmarks.inputs import working_folder
 from benchmarks.machine import ROOT, cores, describe
 
@@ -138,6 +138,10 @@ def steps(
         case = Case("gta", runs=runs)
         yield "testing", {"runs": runs}, partial(measure_testing, case, data, device)
     yield "segmentation", {}, partial(card.measure_segmentation, data.scale, device)
+    small, processes = (TINY, (1, 2)) if data.scale is TINY else (SMALL, (1, 4, 12))
+    for count in processes:
+        row = {"processes": count, "precision": FULL}
+        yield "side_by_side", row, partial(side.measure, small, count, device, 2 * each)
     yield from map(job, LATER[:3])
     yield loop("deit", "jpegs")
     yield loop("timm", "jpegs")
