@@ -1,8 +1,34 @@
-"""The one exception for what a user can mend."""
+"""The exception for faults that the user can fix."""
+
+from __future__ import annotations
+
+import os
+from typing import Self
 
 
 class GtaError(ValueError):
-    """Bad input or a broken file: one clear line that says what, where and what to do.
+    """Bad input or a broken file: one clear line that says where, what and what to do.
 
-    The command line prints the message without a traceback and exits with status 1.
+    ``str(error)`` is ``where: what; remedy``. Code that needs a part reads the field; it never
+    takes the message apart. The command line prints the line and exits with status 1.
+
+    Attributes:
+        what: the fault.
+        where: the file, or file and key, that is at fault; empty where ``what`` says it.
+        remedy: what to do about it; empty where ``what`` says it.
     """
+
+    def __init__(self, what: str, *, where: str | os.PathLike[str] = "", remedy: str = "") -> None:
+        """Join the parts into the line that is printed."""
+        self.what, self.where, self.remedy = what, os.fspath(where), remedy
+        line = f"{self.where}: {what}" if self.where else what
+        super().__init__(f"{line}; {remedy}" if remedy else line)
+
+    @property
+    def fault(self) -> str:
+        """Where and what, without the remedy."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+    def with_remedy(self, remedy: str) -> Self:
+        """The same fault with another remedy."""
+        return type(self)(self.what, where=self.where, remedy=remedy)

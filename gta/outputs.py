@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gta import results
 from gta.errors import GtaError
+from gta.results import State
 from gta.results.origins import origins
-from gta.study import Study
+from gta.study import Run, Study
+from gta.study.commands import command
+
+LIST_DAMAGED = ("--state", "damaged", "--list")
 
 
 def after_failure(config: Path, targets: Sequence[str]) -> bool:
@@ -31,7 +35,7 @@ def after_failure(config: Path, targets: Sequence[str]) -> bool:
         return False
     try:
         study = Study.load([config])
-        missing = collect(study)
+        missing = len(collect(study))
         if 0 < missing < len(study.runs):
             print(f"{missing:,} of {len(study.runs):,} runs are missing; tables without them:")
             write_tables([config])
@@ -42,19 +46,31 @@ def after_failure(config: Path, targets: Sequence[str]) -> bool:
     return False
 
 
-def collect(study: Study) -> int:
-    """Gather the metrics of the runs that are done, if any, and count those that are not.
+def collect(study: Study) -> dict[Run, State]:
+    """Gather the metrics of the runs that are done, if any; return the others with their state.
 
-    What is damaged is said on stderr, set aside, and missing from then on.
+    Results that are damaged are named on stderr.
     """
-    try:
-        table, holes = results.collect_metrics(study, origins(study))
-    except GtaError as error:
-        print(f"warning: {error}", file=sys.stderr)
-        table, holes = results.collect_metrics(study, origins(study))
-    if holes and table.num_rows:
+    table, missing = results.collect_metrics(study, origins(study))
+    if table.num_rows:
         results.write_collected(study, table)
-    return len(holes)
+    if (line := damage(study, missing)) is not None:
+        print(f"warning: {line}", file=sys.stderr)
+    return missing
+
+
+def damage(study: Study, missing: Mapping[Run, State]) -> str | None:
+    """One line that names damaged results and how to train their runs again; None if none is."""
+    damaged = [run for run, state in missing.items() if state.state == "damaged"]
+    if not damaged:
+        return None
+    first = damaged[0]
+    count = f"{len(damaged):,} damaged results, the first: " if len(damaged) > 1 else ""
+    names = first.name if len(damaged) == 1 else f"$({command(study, 'runs', *LIST_DAMAGED)})"
+    return (
+        f"{count}{missing[first].reason}; train again: `{command(study, 'train', names)}`, "
+        f"or delete {study.path('metrics', first)} and run `snakemake`"
+    )
 
 
 def write_intervals(study: Study) -> None:

@@ -53,16 +53,19 @@ def add_to(app: typer.Typer) -> None:
 def collect(config: Configs = DEFAULT_CONFIG) -> None:
     """Gather the metrics of all runs that are done into `results/<study>/metrics.parquet`.
 
-    Runs that are not done are named; the tables show them as holes.
+    Runs that are not done are listed; the tables show them as missing. No file of a run is
+    changed. Damaged results are an error, once the others are collected.
 
         gta collect --config config/paper.yaml
     """
     study = Study.load(config)
-    table, holes = results.collect_metrics(study, origins(study))
+    table, missing = results.collect_metrics(study, origins(study))
     results.write_collected(study, table)
     print(f"{study.folder / 'metrics.parquet'}: {table.num_rows:,} of {len(study.runs):,} runs")
-    for run, state in holes.items():
-        print(f"{state.state}: {run.name}")
+    for run, state in missing.items():
+        print(f"{state.state}: {run.name}: {state.reason}")
+    if (line := outputs.damage(study, missing)) is not None:
+        raise GtaError(line)
 
 
 def write_intervals(config: Configs = DEFAULT_CONFIG) -> None:

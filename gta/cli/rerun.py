@@ -241,7 +241,7 @@ def _rebuild(study: Study, table: str, snakemake: Snakemake) -> None:
     Raises:
         GtaError: if Snakemake fails.
     """
-    missing = partial.collect(study)
+    missing = len(partial.collect(study))
     if not missing:
         if snakemake.call() != 0:
             raise GtaError(

@@ -37,6 +37,7 @@ class State(StrEnum):
     missing = "missing"
     stale = "stale"
     damaged = "damaged"
+    forbidden = "forbidden"
     failed = "failed"
 
 
@@ -61,9 +62,11 @@ def show_runs(
 ) -> None:
     """Show what a study expands to and how far it is.
 
-    A run is **done** when its metrics are there and were made with the config's settings, data
-    and source; **stale** when something of these has changed since; **failed** when it stopped
-    with an error; **damaged** when its files cannot be read.
+    A run is **done** if its results were made with the config's settings, data and source;
+    **stale** if one of these has changed since; **missing** if it was not trained yet, or lacks
+    the weights that the config keeps; **failed** if its last attempt stopped with an error;
+    **damaged** if its files cannot be read or belong to another run; **forbidden** if this user
+    may not read them.
 
         gta runs --config config/paper.yaml
 
@@ -111,7 +114,7 @@ def _summarise(study: Study, found: dict[Run, results.State]) -> None:
     console.print(_by_method(study, found, states))
     console.print(_by_table(study, found, states))
     for run, where in found.items():
-        if where.state in ("failed", "damaged"):
+        if where.state in ("failed", "damaged", "forbidden"):
             print(f"{where.state}: {run.name}\n  {where.reason}")
 
 
@@ -176,8 +179,8 @@ def train(
 ) -> None:
     """Train runs and write their metrics, history and predictions.
 
-    Runs whose results are valid are left as they are: to train one again, delete its
-    `part.parquet` under `results/<study>/metrics`. A run that fails does not stop the others.
+    Runs whose results are valid are left as they are; `gta rerun` trains them again. Damaged
+    results are renamed `*.damaged.*` first. A run that fails does not stop the others.
 
         gta train dataset=mini_near/rate=15/source=tiny_ibot/method=gta/mix=none/lam=0.1/seed=0
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from gta.plan.sizes import heldout_of, picture_of
 from gta.plan.work import Estimator
-from gta.results import SCHEMAS
+from gta.results import Kind, schema
 from gta.study import Run, Study
 
 FLOAT32 = 4  # bytes
@@ -89,7 +89,7 @@ def _predictions(estimator: Estimator, run: Run) -> int:
 
 
 @cache
-def _parquet(kind: str, rows: int, classes: int) -> int:
+def _parquet(kind: Kind, rows: int, classes: int) -> int:
     """Bytes of a file of random rows."""
     random = np.random.default_rng(0)
 
@@ -104,7 +104,8 @@ def _parquet(kind: str, rows: int, classes: int) -> int:
             return pa.array([0] * rows, field.type)
         return pa.array([WORDS.get(field.name, DIGEST)] * rows).cast(field.type)
 
-    table = pa.table([column(field) for field in SCHEMAS[kind]], schema=SCHEMAS[kind])
+    columns = schema(kind)
+    table = pa.table([column(field) for field in columns], schema=columns)
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.tell()

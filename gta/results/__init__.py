@@ -1,35 +1,47 @@
-"""What runs leave on disk: schemas, state, and the collected metrics."""
+"""What runs leave on disk: files and their columns, the state of each run, collected metrics."""
 
 from gta.results.collect import collect_metrics, read_collected, write_collected
+from gta.results.columns import HISTORY, IDENTITY, METRICS, PREDICTIONS, Column
 from gta.results.parts import (
-    HISTORY,
-    IDENTITY,
-    METRICS,
-    PREDICTIONS,
-    RUN,
-    SCHEMAS,
+    COLUMNS,
     Kind,
     read,
     read_part,
+    read_row,
+    schema,
     write,
 )
-from gta.results.state import Origin, State, failure_of, set_aside, state_of
+from gta.results.state import (
+    Origin,
+    State,
+    failure_of,
+    is_valid,
+    note_failure,
+    result_of,
+    set_aside,
+    state_of,
+)
 
 __all__ = [
+    "COLUMNS",
     "HISTORY",
     "IDENTITY",
     "METRICS",
     "PREDICTIONS",
-    "RUN",
-    "SCHEMAS",
+    "Column",
     "Kind",
     "Origin",
     "State",
     "collect_metrics",
     "failure_of",
+    "is_valid",
+    "note_failure",
     "read",
     "read_collected",
     "read_part",
+    "read_row",
+    "result_of",
+    "schema",
     "set_aside",
     "state_of",
     "write",

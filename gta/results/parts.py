@@ -1,7 +1,8 @@
-"""Parquet files of single runs: schemas, writing and typed reading."""
+"""Parquet files of single runs: atomic writing, and reading that is checked."""
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,131 +12,155 @@ import pyarrow.parquet as pq
 
 from gta.errors import GtaError
 from gta.files import atomic_write
+from gta.results.columns import (
+    HISTORY_COLUMNS,
+    IDENTITY,
+    METRIC_COLUMNS,
+    PREDICTION_COLUMNS,
+    Column,
+    schema_of,
+)
 from gta.study import RUN_FIELDS, Run, Study
 
 Kind = Literal["metrics", "history", "predictions"]
 
+RUN = "run"  # key in a file's metadata: name of the run that it belongs to
 
-IDENTITY = pa.schema(
-    [
-        ("dataset", pa.string()),
-        ("rate", pa.float64()),
-        ("source", pa.string()),
-        ("method", pa.string()),
-        ("mix", pa.string()),
-        ("lam", pa.float64()),
-        ("seed", pa.int64()),
-    ]
-)
-
-
-METRICS = pa.schema(
-    [
-        ("acc1", pa.float64()),  # top-1 on the test set at the last iteration, percent
-        ("loss", pa.float64()),  # cross entropy on the test set, nats
-        ("heldout_acc1", pa.float64()),  # percent; null where nothing is held out
-        ("heldout_loss", pa.float64()),
-        ("n_train", pa.int64()),
-        ("n_test", pa.int64()),
-        ("n_heldout", pa.int64()),
-        ("iterations", pa.int64()),
-        ("seconds", pa.float64()),  # of the training loop
-        ("images_per_second", pa.float64()),  # training images
-        ("peak_memory_mb", pa.float64()),  # of the process (CPU) or the device (GPU)
-        ("device", pa.string()),
-        ("precision", pa.string()),
-        ("attention_mass", pa.float64()),  # share of [cls] attention on the object; else null
-        ("recipe_digest", pa.string()),
-        ("data_digest", pa.string()),
-        ("source_digest", pa.string()),
-        ("versions", pa.string()),  # JSON
-        ("git_commit", pa.string()),
-        ("finished_at", pa.timestamp("ms", tz="UTC")),  # Parquet has no coarser unit
-    ]
-)
-
-
-HISTORY = pa.schema(
-    [
-        ("iteration", pa.int64()),
-        ("lr", pa.float64()),
-        ("cross_entropy", pa.float64()),
-        ("penalty", pa.float64()),  # weighted, summed over the method's terms
-        ("train_acc1", pa.float64()),  # of the batch, percent
-        ("heldout_acc1", pa.float64()),  # percent; null but every `heldout_every` iterations
-        ("heldout_attention_mass", pa.float64()),  # likewise; null where there are no masks
-    ]
-)
-
-
-PREDICTIONS = pa.schema(
-    [
-        ("split", pa.dictionary(pa.int8(), pa.string())),  # test or heldout
-        ("index", pa.int32()),  # of the image in the store
-        ("label", pa.int16()),
-        ("prediction", pa.int16()),
-        ("confidence", pa.float32()),  # softmax of the predicted class
-    ]
-)
-
-
-RUN = "run"  # in a file's metadata: the name of the run that it is of
-
-
-SCHEMAS: dict[str, pa.Schema] = {
-    "metrics": METRICS,
-    "history": HISTORY,
-    "predictions": PREDICTIONS,
+COLUMNS: dict[str, tuple[Column, ...]] = {
+    "metrics": METRIC_COLUMNS,
+    "history": HISTORY_COLUMNS,
+    "predictions": PREDICTION_COLUMNS,
 }
+
+
+class MissingError(GtaError):
+    """A file that is not there."""
+
+
+class DamagedError(GtaError):
+    """A file that cannot be read, belongs to another run, or holds impossible values."""
+
+
+class OutdatedError(GtaError):
+    """A file of another version, which lacks a column that this one needs."""
+
+
+class ForbiddenError(GtaError):
+    """A file that this user may not read."""
+
+
+def schema(kind: Kind) -> pa.Schema:
+    """The Arrow schema of a kind of file, without identity."""
+    return schema_of(COLUMNS[kind])
 
 
 def write(study: Study, kind: Kind, run: Run, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a run's metrics (one row), history or predictions.
 
-    A column that a row leaves out is null; one that the schema lacks is a programmer's error.
+    A column that a row leaves out is null.
+
+    Raises:
+        ValueError: a row has a column that is not declared (a programmer's error).
+        GtaError: the file cannot be written.
     """
-    schema = SCHEMAS[kind]
-    unknown = set().union(*rows) - set(schema.names)
+    columns = schema(kind)
+    unknown = set().union(*rows) - set(columns.names)
     if unknown:
         raise ValueError(f"{kind} has no column {', '.join(sorted(unknown))}")
-    table = pa.Table.from_pylist(list(rows), schema=schema.with_metadata({RUN: run.name}))
+    table = pa.Table.from_pylist(list(rows), schema=columns.with_metadata({RUN: run.name}))
     with atomic_write(study.path(kind, run)) as hidden:
         pq.write_table(table, hidden, write_page_checksum=True)
 
 
 def read_part(study: Study, kind: Kind, run: Run) -> pa.Table:
-    """Read one run's file, without its identity.
+    """Read one run's file, without its identity, in this version's columns.
+
+    Nullable columns that an older file lacks are null; columns that a newer one adds are left out.
 
     Raises:
-        GtaError: if it is missing, damaged, not of this version's schema, or another run's.
+        DamagedError: it cannot be read, belongs to another run, or holds impossible values.
+        OutdatedError: it lacks a column that is not nullable.
+        ForbiddenError: it may not be read.
+        MissingError: it is not there.
     """
     path = study.path(kind, run)
-    table = read_table(path, "delete it and run it again")
-    if not table.schema.equals(SCHEMAS[kind]):
-        raise GtaError(f"{path}: has the columns of another version; run it again")
-    # files that were written before it was noted do not say whose they are
-    owner = (table.schema.metadata or {}).get(RUN.encode(), run.name.encode()).decode()
-    if owner != run.name:
-        raise GtaError(f"{path}: holds another run, {owner}; run it again")
-    return table
+    table = read_table(path)
+    owner = (table.schema.metadata or {}).get(RUN.encode())
+    if owner is not None and owner != run.name.encode():
+        other = owner.decode(errors="replace")
+        raise DamagedError(f"belongs to another run, {other!r}", where=path)
+    conformed = _conform(table, COLUMNS[kind], path)
+    if owner is None:
+        raise DamagedError("does not say which run it belongs to", where=path)
+    return conformed
 
 
-def read_table(path: Path, remedy: str, columns: list[str] | None = None) -> pa.Table:
+def read_row(study: Study, run: Run) -> dict[str, Any]:
+    """Read a run's row of metrics, its values checked.
+
+    Raises:
+        GtaError: as ``read_part``.
+    """
+    rows = read_part(study, "metrics", run).to_pylist()
+    path = study.path("metrics", run)
+    if len(rows) != 1:
+        raise DamagedError(f"has {len(rows)} rows in place of one", where=path)
+    for column in METRIC_COLUMNS:
+        if (fault := column.fault(rows[0][column.name])) is not None:
+            raise DamagedError(fault, where=path)
+    return rows[0]
+
+
+def _conform(table: pa.Table, columns: Sequence[Column], path: Path) -> pa.Table:
+    """``table`` with exactly ``columns``, in their order."""
+    arrays = []
+    for column in columns:
+        position = table.schema.get_field_index(column.name)
+        if position >= 0:
+            arrays.append(_as_type(table.column(position), column, path))
+        elif column.nullable:
+            arrays.append(pa.nulls(table.num_rows, column.type))
+        else:
+            raise OutdatedError(f"written by another version: lacks {column.name}", where=path)
+    return pa.table(arrays, schema=schema_of(columns))
+
+
+def _as_type(array: pa.ChunkedArray, column: Column, path: Path) -> pa.ChunkedArray:
+    if array.type == column.type:
+        return array
+    if decoded(array.type) != decoded(column.type):
+        raise DamagedError(f"{column.name} is {array.type}, not {column.type}", where=path)
+    # Some versions of pyarrow read dictionary<int8> back with wider indices.
+    return array.cast(decoded(column.type)).cast(column.type)
+
+
+def decoded(kind: pa.DataType) -> pa.DataType:
+    """A type, or that of a dictionary's values."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet file with its checksums verified.
 
     Raises:
-        GtaError: if it is missing, unreadable or damaged; the last ends with ``remedy``.
+        DamagedError: it is not a regular file, or not Parquet as it was written.
+        ForbiddenError: it may not be read.
+        MissingError: it is not there.
     """
     try:
-        # ParquetFile, not read_table: that one would add the path's `key=value` parts
-        return pq.ParquetFile(path, page_checksum_verification=True).read(columns)
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block the reader
+            raise DamagedError("damaged: not a regular file", where=path)
+        # ParquetFile, not read_table, which would add the path's `key=value` parts
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read(columns)
+        table.validate(full=True)
     except FileNotFoundError:
-        raise GtaError(f"{path}: missing") from None
-    except PermissionError as error:
-        raise GtaError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise MissingError("missing", where=path) from None
+    except PermissionError:
+        raise ForbiddenError("cannot be read: Permission denied", where=path) from None
     except (OSError, pa.ArrowException) as error:
-        fault = " ".join(str(error).split())
-        raise GtaError(f"{path}: damaged: {fault}; {remedy}") from None
+        raise DamagedError(f"damaged: {' '.join(str(error).split())}", where=path) from None
+    return table
 
 
 def read(study: Study, kind: Kind, runs: Iterable[Run] | None = None) -> pa.Table:
@@ -150,14 +175,15 @@ def read(study: Study, kind: Kind, runs: Iterable[Run] | None = None) -> pa.Tabl
         GtaError: if one is missing or damaged.
     """
     parts = [
-        _with_identity(read_part(study, kind, run), run)
+        with_identity(read_part(study, kind, run), run)
         for run in (study.runs if runs is None else runs)
     ]
-    schema = pa.schema([*IDENTITY, *SCHEMAS[kind]])
-    return pa.concat_tables(parts) if parts else schema.empty_table()
+    whole = pa.schema([*IDENTITY, *schema(kind)])
+    return pa.concat_tables(parts) if parts else whole.empty_table()
 
 
-def _with_identity(table: pa.Table, run: Run) -> pa.Table:
+def with_identity(table: pa.Table, run: Run) -> pa.Table:
+    """A run's table with its identity as the first columns."""
     columns = [
         pa.array([getattr(run, field)] * table.num_rows, IDENTITY.field(field).type)
         for field in RUN_FIELDS

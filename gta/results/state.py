@@ -1,16 +1,29 @@
-"""The state of each run, told from its files."""
+"""The state of each run, told from its files; nothing is written or renamed but by a job."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from gta.errors import GtaError
-from gta.files import put_away
-from gta.results.parts import Kind, read_part
+from gta.files import is_held, put_away, write_text
+from gta.results.parts import (
+    DamagedError,
+    ForbiddenError,
+    Kind,
+    MissingError,
+    OutdatedError,
+    read_part,
+    read_row,
+)
+from gta.results.weights import check_content, check_header
+from gta.results.writers import lock_of
 from gta.study import Run, Study
 from gta.study.places import failure_path, log_path
+
+BESIDE: tuple[Kind, ...] = ("history", "predictions")  # of a run, beside its metrics
+DIGEST = "recipe_digest: "  # the second line of a failure's note
 
 
 @dataclass(frozen=True)
@@ -18,12 +31,13 @@ class State:
     """Where a run stands.
 
     Attributes:
-        state: ``done``, ``missing``, ``stale`` (made with other settings or data),
-            ``damaged`` or ``failed``.
-        reason: one line, empty where done.
+        state: ``done``; ``missing`` (not run, or without the weights that the config keeps);
+            ``stale`` (made with other settings, data or columns); ``damaged`` (cannot be read, or
+            belongs to another run); ``forbidden`` (may not be read); or ``failed``.
+        reason: one line, empty if done.
     """
 
-    state: Literal["done", "missing", "stale", "damaged", "failed"]
+    state: Literal["done", "missing", "stale", "damaged", "forbidden", "failed"]
     reason: str = ""
 
 
@@ -32,90 +46,177 @@ class Origin:
     """What a run starts from.
 
     Attributes:
-        data: digest of the prepared data set.
-        source: digest of the source's file.
+        data: digest of the prepared dataset.
+        source: digest of the source's prepared file.
     """
 
     data: str
     source: str
 
 
+@dataclass(frozen=True)
+class Result:
+    """A run's result.
+
+    Attributes:
+        state: where the run stands by its files alone.
+        row: its metrics, if they are valid for today's settings and data, also if weights lack.
+        damaged: files to set aside before the run is trained again.
+    """
+
+    state: State
+    row: dict[str, Any] | None = None
+    damaged: tuple[Path, ...] = ()
+
+
 def state_of(study: Study, run: Run, origin: Origin | None = None) -> State:
-    """Where a run stands, by its files alone.
+    """Where a run stands.
 
     Args:
         study: the study.
         run: one of its runs.
-        origin: today's data and source, where they are to be compared too.
+        origin: today's data and source, if they are to be compared too.
     """
-    found = _state_of_result(study, run, origin)
-    if found.state == "done":
+    return with_failure(study, run, result_of(study, run, origin).state)
+
+
+def is_valid(study: Study, run: Run, origin: Origin) -> bool:
+    """Whether a run is done and all of its files, read through, are as they were written."""
+    return result_of(study, run, origin, thorough=True).state.state == "done"
+
+
+def with_failure(study: Study, run: Run, found: State) -> State:
+    """``found``, or why the last attempt to train a run that is not done ended."""
+    if found.state in ("done", "forbidden"):
         return found
     failure, log = failure_of(study, run), log_path(study, run)
-    if failure is not None:
+    if failure is not None and not is_held(lock_of(study, run)):
         return State("failed", f"{failure}; log: {log}" if log.exists() else failure)
-    if found.state == "missing" and log.exists():  # what was killed, or crashed, left no failure
-        last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-        reason = f"not run yet, or it was killed; log: {log}"
+    if found == NOT_RUN and log.exists():  # what was killed, or crashed, left no failure
+        reason = f"{NOT_RUN.reason}, or it was killed; log: {log}"
+        last = _last_line(log)
         return State("missing", f"{reason}: {last}" if last else reason)
     return found
 
 
-def _state_of_result(study: Study, run: Run, origin: Origin | None) -> State:
+NOT_RUN = State("missing", "not run yet")
+
+
+def result_of(
+    study: Study, run: Run, origin: Origin | None = None, *, thorough: bool = False
+) -> Result:
+    """Read and judge a run's result.
+
+    Args:
+        study: the study.
+        run: one of its runs.
+        origin: today's data and source, if they are to be compared too.
+        thorough: read history, predictions and kept weights through as well.
+    """
     path = study.path("metrics", run)
-    if not path.exists():
-        return State("missing", "not run yet")
     try:
-        row = read_part(study, "metrics", run).to_pylist()[0]
-    except (GtaError, IndexError) as error:
-        return State("damaged", str(error))
+        row = read_row(study, run)
+    except ForbiddenError as error:
+        return Result(State("forbidden", error.fault))
+    except DamagedError as error:
+        return Result(State("damaged", error.fault), damaged=(path,))
+    except OutdatedError as error:
+        return Result(State("stale", error.fault))
+    except MissingError:
+        return Result(NOT_RUN)
     if row["recipe_digest"] != study.digest(run):
-        return State("stale", f"{path}: made with other settings than the config's")
+        return Result(State("stale", f"{path}: made with other settings than the config's"))
     if origin is not None and Origin(row["data_digest"], row["source_digest"]) != origin:
-        return State("stale", f"{path}: made from another state of the data or the source")
-    if study.keeps_weights(run) and not study.path("models", run).exists():
-        return State("damaged", f"{study.path('models', run)}: missing")
+        reason = f"{path}: made from another state of the data or the source"
+        return Result(State("stale", reason))
+    if thorough and (found := _beside(study, run)) is not None:
+        return found
+    return Result(_state_of_weights(study, run, thorough), row)
+
+
+def _beside(study: Study, run: Run) -> Result | None:
+    """What is wrong with a run's history or predictions; None if nothing is, or none is there."""
+    for kind in BESIDE:
+        path = study.path(kind, run)
+        try:
+            read_part(study, kind, run)
+        except MissingError:
+            continue
+        except ForbiddenError as error:
+            return Result(State("forbidden", error.fault))
+        except OutdatedError as error:
+            return Result(State("stale", error.fault))
+        except GtaError as error:
+            return Result(State("damaged", error.fault), damaged=(path,))
+    return None
+
+
+def _state_of_weights(study: Study, run: Run, thorough: bool) -> State:
+    if not study.keeps_weights(run):
+        return State("done")
+    path = study.path("models", run)
+    try:
+        check_header(study, run)
+        if thorough:
+            check_content(path)
+    except MissingError:
+        return State("missing", f"{path}: missing, and the config keeps it")
+    except ForbiddenError as error:
+        return State("forbidden", error.fault)
+    except OutdatedError as error:
+        return State("stale", error.fault)
+    except GtaError as error:
+        return State("damaged", error.fault)
     return State("done")
 
 
+def note_failure(study: Study, run: Run, error: GtaError) -> None:
+    """Keep why a run failed, and with which settings.
+
+    Raises:
+        GtaError: the note cannot be written.
+    """
+    write_text(failure_path(study, run), f"{error}\n{DIGEST}{study.digest(run)}\n")
+
+
 def failure_of(study: Study, run: Run) -> str | None:
-    """The last line of the error that a run's last attempt ended with, None where it did not."""
+    """Why the last attempt to train a run ended; None if it did not fail, or settings changed."""
     try:
-        return failure_path(study, run).read_text(encoding="utf-8").strip()
+        text = failure_path(study, run).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    lines = text.strip().splitlines()
+    if lines and lines[-1].startswith(DIGEST) and lines.pop() != DIGEST + study.digest(run):
+        return None
+    return lines[-1] if lines else "it did not say why"
+
+
+def _last_line(log: Path) -> str:
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return text.strip().rpartition("\n")[2]
 
 
 def set_aside(study: Study, run: Run) -> str | None:
-    """Rename what is damaged of a run's results, so that the run is trained again.
+    """Rename the damaged files of a run that is to be trained, metrics included.
 
-    The run's metrics go too, for a run is done when they are there.
+    Only a training job does so, while it holds the run's lock: a run without metrics is not done,
+    whatever happens to the job.
 
     Returns:
-        One line that names the damage; None where there is none.
+        One line that names the damage; None if there is none.
 
     Raises:
-        GtaError: if a file cannot be read or renamed.
+        GtaError: a file may not be read or renamed.
     """
-    metrics = study.path("metrics", run)
-    if not metrics.exists():
+    found = result_of(study, run, thorough=True)
+    if found.state.state == "forbidden":
+        raise GtaError(found.state.reason, remedy="check its permissions")
+    if found.state.state != "damaged":
         return None
-    kinds: tuple[Kind, ...] = ("history", "predictions", "metrics")
-    there = [kind for kind in kinds if study.path(kind, run).exists()]
-    for path in (study.path(kind, run) for kind in there):
-        if not os.access(path, os.R_OK, effective_ids=True):  # which is no damage
-            raise GtaError(f"{path}: cannot be read: Permission denied")
-    found = _state_of_result(study, run, None)
-    fault = found.reason if found.state == "damaged" else None
-    broken = {metrics}
-    for kind in there:
-        try:
-            read_part(study, kind, run)
-        except GtaError as error:
-            fault = str(error)
-            broken.add(study.path(kind, run))
-    if fault is None:
-        return None
-    for path in broken:
+    damaged = found.damaged or (study.path("models", run),)
+    for path in dict.fromkeys([*damaged, study.path("metrics", run)]):
         put_away(path)
-    return f"{fault.partition(';')[0]}; set aside as part.damaged.parquet"
+    return f"{found.state.reason}; set aside as {damaged[0].stem}.damaged{damaged[0].suffix}"

@@ -1,36 +1,104 @@
-"""Weights that a run has kept, looked at before anything is drawn or measured of them."""
+"""Weights that a run keeps, checked before anything is drawn or measured from them."""
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 from pathlib import Path
+from typing import Any
 
-from gta import files, results
 from gta.errors import GtaError
-from gta.models.sources import check_weights, read_metadata
+from gta.results.parts import DamagedError, ForbiddenError, MissingError, OutdatedError
 from gta.study import Run, Study
+from gta.study.commands import command
+
+MOST_HEADER = 100_000_000  # bytes, the limit of the format
 
 
 def trained_weights(study: Study, run: Run) -> Path | None:
-    """The file of a run's trained model; None where there is none.
+    """The file of a run's trained model; None if there is none.
 
     Raises:
-        GtaError: if it may not be read; if it is damaged, it is set aside, with the run's metrics
-            and what was collected of them, so that Snakemake trains the run again.
+        GtaError: it may not be read, is damaged, or is not of this run and its settings; the
+            file stays where it lies.
     """
     path = study.path("models", run)
-    if not path.exists():
-        return None
     try:
-        if "weights_digest" in read_metadata(path):  # older files have none
-            check_weights(path)
+        check_header(study, run)
+        check_content(path)
+    except MissingError:
+        return None
+    except ForbiddenError:
+        raise
     except GtaError as error:
-        if not os.access(path, os.R_OK, effective_ids=True):  # which is no damage
-            raise
-        said, aside = str(error).partition(";")[0], files.put_away(path).name
-        results.set_aside(study, run)  # a model is missing now
-        (study.folder / "metrics.parquet").unlink(missing_ok=True)
-        raise GtaError(
-            f"{said}; set aside as {aside}: the next `snakemake` trains the run again"
-        ) from None
+        remedy = f"train the run again: `{command(study, 'train', run.name)}`"
+        raise error.with_remedy(remedy) from None
     return path
+
+
+def check_header(study: Study, run: Run) -> None:
+    """Check from its header that a model file is whole and of this run and its settings.
+
+    Raises:
+        DamagedError: it cannot be read, or belongs to another run.
+        OutdatedError: it was made with other settings.
+        ForbiddenError: it may not be read.
+        MissingError: it is not there.
+    """
+    path = study.path("models", run)
+    metadata = read_header(path).get("__metadata__") or {}
+    if metadata.get("run") != run.name:
+        owner = metadata.get("run", "which its metadata do not name")
+        raise DamagedError(f"belongs to another run, {owner}", where=path)
+    if metadata.get("recipe_digest") != study.digest(run):
+        raise OutdatedError("made with other settings than the config's", where=path)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file, whose size must be the one that it states.
+
+    Raises:
+        DamagedError: the file is damaged.
+        ForbiddenError: it may not be read.
+        MissingError: it is not there.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DamagedError("damaged: not a regular file", where=path)
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > MOST_HEADER:
+                raise ValueError("its header is too large")
+            header: dict[str, Any] = json.loads(file.read(length))
+            size = os.fstat(file.fileno()).st_size
+        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+        end = max((entry["data_offsets"][1] for entry in tensors), default=0)
+        if size != 8 + length + end:
+            raise ValueError("its size is not the one that its header states")
+    except FileNotFoundError:
+        raise MissingError("missing", where=path) from None
+    except PermissionError:
+        raise ForbiddenError("cannot be read: Permission denied", where=path) from None
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        fault = f"cannot be read as safetensors: {' '.join(str(error).split())}"
+        raise DamagedError(fault, where=path) from None
+    if not isinstance(header.get("__metadata__", {}), dict):
+        raise DamagedError("cannot be read as safetensors: bad metadata", where=path)
+    return header
+
+
+def check_content(path: Path) -> None:
+    """Check that a model file's tensors are those that its metadata name.
+
+    Raises:
+        DamagedError: they are not, or cannot be read.
+    """
+    from gta.models.sources import check_weights  # with torch, which takes seconds to import
+
+    if "weights_digest" not in (read_header(path).get("__metadata__") or {}):
+        return  # older files have none
+    try:
+        check_weights(path)
+    except GtaError as error:
+        raise DamagedError(str(error)) from None

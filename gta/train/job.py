@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from gta import files, results
+from gta import results
 from gta.data.store import Store
 from gta.errors import GtaError
 from gta.results.writers import sole_writer
@@ -106,7 +106,7 @@ class _Job:
 
     def is_done(self, run: Run) -> bool:
         """Whether a run's results are valid; if so, Snakemake is told that they were checked."""
-        if results.state_of(self.study, run, self.origins[run]).state != "done":
+        if not results.is_valid(self.study, run, self.origins[run]):
             return False
         self.study.path("metrics", run).touch()
         self._settle(run)
@@ -195,7 +195,7 @@ class _Job:
 
     def _fail(self, run: Run, error: GtaError) -> None:
         self.failed[run] = str(error)
-        files.write_text(places.failure_path(self.study, run), f"{error}\n")
+        results.note_failure(self.study, run, error)
 
 
 def _say_wait(waited: float, seconds: float) -> None:

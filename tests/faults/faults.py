@@ -28,7 +28,8 @@ CONFIG: dict[str, Any] = {
     "methods": {"gta": {"grid": [0.1]}},
     "keep_weights": "all",
 }
-AGAIN = "set aside; the next `snakemake` trains the run again"
+AGAIN = "it does not count, and stays where it is; the line names the command that trains it again"
+STALE = "it does not count, and stays where it is; the next training replaces it"
 PREPARED = "set aside; the next `snakemake` prepares it again"
 
 
@@ -65,14 +66,20 @@ def lay_out(folder: Path) -> Study:
 
 def gta(*command: str) -> str:
     """Call the command line; its error, or else the first line that it prints."""
+    said = lines(*command)
+    return next((line for line in said if line.startswith("error")), said[0])
+
+
+def lines(*command: str) -> list[str]:
+    """Call the command line; the lines that it prints, its error last."""
     out = io.StringIO()
     try:
         with redirect_stdout(out), redirect_stderr(out):
             main([*command, "--config", "study.yaml"])
     except SystemExit as end:
         if isinstance(end.code, str):
-            return end.code
-    return out.getvalue().splitlines()[0]
+            print(end.code, file=out)
+    return out.getvalue().splitlines()
 
 
 def first(study: Study) -> Run:
@@ -94,14 +101,30 @@ def _result(kind: Kind, harm: harms.Harm, said: str) -> Fault:
 
 
 def _unreadable(study: Study) -> str:
+    study.folder.chmod(0o777)
     harms.unreadable(study, study.path("metrics", first(study)))
     with harms.ordinary_user():
-        return gta("collect")
+        return next(line for line in lines("collect") if line.startswith("forbidden"))
 
 
-def _without_weights(study: Study) -> str:
+def _listed(*harmful: Callable[[Study], object]) -> Callable[[Study], str]:
+    """The line by which ``gta collect`` lists the run, without an error."""
+
+    def line(study: Study) -> str:
+        for harm in harmful:
+            harm(study)
+        run = first(study).name
+        return next(one for one in lines("collect") if run in one and not one.startswith("error"))
+
+    return line
+
+
+def _older(study: Study) -> None:
+    harms.of_an_older_version(study, study.path("metrics", first(study)))
+
+
+def _without_weights(study: Study) -> None:
     study.path("models", first(study)).unlink()
-    return gta("collect")
 
 
 def _trained(harm: harms.Harm) -> Callable[[Study], str]:
@@ -110,10 +133,10 @@ def _trained(harm: harms.Harm) -> Callable[[Study], str]:
         from gta.results.weights import trained_weights
         from gta.train.record import save_weights
 
-        run = first(study)
-        path = study.path("models", run)
-        model = create("vit_mini_patch8", 48, num_classes=4)
-        save_weights(path, model, run, study.digest(run))
+        for run in (first(study), study.runs[1]):
+            model = create("vit_mini_patch8", 48, num_classes=4)
+            save_weights(study.path("models", run), model, run, study.digest(run))
+        run, path = first(study), study.path("models", first(study))
         assert trained_weights(study, run) == path
         harm(study, path)
         return _error_of(lambda: trained_weights(study, run))
@@ -215,23 +238,24 @@ def _error_of(act: Callable[[], object]) -> str:
 
 LEFT = "what was there stays as it was; nothing half-written"
 FAULTS = [
-    _result("metrics", harms.truncated, r"part\.parquet: damaged: .*set aside"),
-    _result("metrics", harms.zeroed, r"part\.parquet: damaged: .*set aside"),
-    _result("metrics", harms.a_bit_flipped, r"part\.parquet: damaged: .*set aside"),
-    _result("metrics", harms.of_another_run, r"holds another run, .*seed=1; set aside"),
-    _result("metrics", harms.of_an_older_version, "columns of another version; set aside"),
-    _result("predictions", harms.truncated, r"predictions/.*: damaged: .*set aside"),
-    _result("predictions", harms.a_bit_flipped, r"predictions/.*: damaged: .*set aside"),
-    _result("predictions", harms.of_another_run, r"predictions/.*holds another run"),
-    _result("history", harms.zeroed, r"history/.*: damaged: .*set aside"),
-    Fault(
-        "trained weights gone that the study keeps", AGAIN, _without_weights,
-        r"model\.safetensors: missing; set aside", left_out=True,
-    ),
+    _result("metrics", harms.truncated, r"part\.parquet: damaged: .*; train again: `gta train"),
+    _result("metrics", harms.zeroed, r"part\.parquet: damaged: .*; train again: `gta train"),
+    _result("metrics", harms.a_bit_flipped, r"part\.parquet: damaged: .*; train again: `gta train"),
+    _result("metrics", harms.of_another_run, r"belongs to another run, .*seed=1'; train again"),
+    _result("predictions", harms.truncated, r"predictions/.*: damaged: .*; train again"),
+    _result("predictions", harms.a_bit_flipped, r"predictions/.*: damaged: .*; train again"),
+    _result("predictions", harms.of_another_run, r"predictions/.*belongs to another run"),
+    _result("history", harms.zeroed, r"history/.*: damaged: .*; train again"),
+    Fault("metrics of a run: of an older version, which lacks a column", STALE,
+          _listed(_older), r"^stale: .*part\.parquet: written by another version: lacks acc1$"),
+    Fault("trained weights gone that the study keeps", "its numbers count; it is not done",
+          _listed(_without_weights), r"^missing: .*model\.safetensors: missing, and the config"),
     Fault("trained weights: truncated", AGAIN, _trained(harms.truncated),
-          r"model\.safetensors: cannot be read as safetensors: .*; set aside as ", left_out=True),
+          r"model\.safetensors: cannot be read as safetensors: .*; train the run again: `gta"),
     Fault("trained weights: a bit flipped", AGAIN, _trained(harms.a_bit_flipped),
-          r"weights are not those .*; set aside as model\.damaged\.safetensors", left_out=True),
+          r"weights are not those .*; train the run again: `gta train"),
+    Fault("trained weights: of another run", AGAIN, _trained(harms.of_another_run),
+          r"model\.safetensors: belongs to another run, .*; train the run again: `gta train"),
     Fault(
         "collected metrics: truncated", "one line; no table of it", _damaged_whole,
         r"^error: .*metrics\.parquet: damaged: .*; delete it and run `snakemake`$",
@@ -270,5 +294,5 @@ FAULTS = [
     Fault("the same, and only looked at", "`gta status` and `gta runs` need no more",
           _collect_while(_read_only_folder, ("runs",)), r"^study small: 4 runs \(4 done\)$"),
     Fault("a result that may not be read", "not taken for damaged", _unreadable,
-          r"^error: .*part\.parquet: cannot be read: Permission denied$"),
+          r"^forbidden: .*part\.parquet: cannot be read: Permission denied$"),
 ]  # fmt: skip

@@ -36,12 +36,16 @@ def test_a_fault_is_one_line_and_leaves_nothing_half_done(fault: Fault, study: S
     assert "\n" not in line
     assert not [name for name in files_below(study.folder) if Path(name).name.startswith(".")]
     if fault.left_out:
-        assert not study.path("metrics", first(study)).exists()
-        aside = {*study.folder.rglob("part.damaged.parquet")}
-        assert study.path("metrics", first(study)).with_name("part.damaged.parquet") in aside
+        run, path = first(study), study.path("metrics", first(study))
+        assert path.exists()  # only a job that trains the run again renames it
+        assert gta("collect").startswith("error: results/small/")
+        assert len(results.read_collected(study)) == len(study.runs) - 1
+        assert not results.is_valid(study, run, results.Origin("data-1", "source-1"))
+        assert results.set_aside(study, run)
+        aside = {*study.folder.rglob("*.damaged.*")}
+        assert path.with_name("part.damaged.parquet") in aside
         assert aside <= {item.path for item in unused([study])}
         assert gta("collect").endswith("metrics.parquet: 3 of 4 runs")
-        assert len(results.read_collected(study)) == len(study.runs) - 1
 
 
 def test_a_store_whose_dates_are_new_is_read_through_and_taken(study: Study) -> None:

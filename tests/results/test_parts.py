@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,43 +15,16 @@ import pytest
 
 from gta import files, results
 from gta.errors import GtaError
+from gta.results.writers import sole_writer
 from gta.study import RUN_FIELDS, Run, Study, places
+from tests.support.left import contents, fail, finish, keep_weights, metrics_row
 
 
 def metrics(study: Study, run: Run, **columns: Any) -> dict[str, Any]:
-    """A full row of metrics."""
-    return {
-        "acc1": 50.0 + run.seed,
-        "loss": 1.5,
-        "heldout_acc1": 49.5,
-        "heldout_loss": 1.6,
-        "n_train": 60,
-        "n_test": 100,
-        "n_heldout": 20,
-        "iterations": 4,
-        "seconds": 1.25,
-        "images_per_second": 25.6,
-        "peak_memory_mb": 300.0,
-        "device": "cpu",
-        "precision": "float32",
-        "attention_mass": 0.8,
-        "recipe_digest": study.digest(run),
-        "data_digest": "data-1",
-        "source_digest": "source-1",
-        "versions": "{}",
-        "git_commit": "0" * 40,
-        "finished_at": datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.UTC),
-        **columns,
-    }
-
-
-def finish(study: Study, run: Run, **columns: Any) -> None:
-    """Leave behind what a finished run does."""
-    if study.keeps_weights(run):
-        path = study.path("models", run)
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"weights")
-    results.write(study, "metrics", run, [metrics(study, run, **columns)])
+    """A full row of metrics, attention mass too."""
+    ended = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.UTC)
+    more = {"acc1": 50.0 + run.seed, "attention_mass": 0.8, "finished_at": ended}
+    return metrics_row(study, run, **{**more, **columns})
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -198,14 +173,115 @@ def test_missing_file_is_one_clear_line(tiny_study: Study) -> None:
         results.read_part(tiny_study, "metrics", run)
 
 
-def test_columns_of_another_version_are_one_clear_line(tiny_study: Study) -> None:
+# Columns of other versions
+
+
+def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Change a result file, its metadata kept."""
+    table = pq.ParquetFile(path).read()
+    pq.write_table(change(table).replace_schema_metadata(table.schema.metadata), path)
+
+
+def retyped(table: pa.Table, name: str, kind: pa.DataType) -> pa.Table:
+    position = table.schema.get_field_index(name)
+    return table.set_column(position, name, table[name].cast(kind))
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "reason"),
+    [
+        (lambda t: t, "done", ""),
+        # older files lack what was added since; newer ones have more
+        (lambda t: t.drop_columns(["attention_mass", "heldout_loss"]), "done", ""),
+        (lambda t: t.append_column("f1", pa.array([1.0])), "done", ""),
+        (lambda t: t.select(t.column_names[::-1]), "done", ""),
+        (lambda t: t.drop_columns(["n_test"]), "stale", "by another version: lacks n_test"),
+        (lambda t: pa.table({"accuracy": [50.0]}), "stale", "by another version: lacks acc1"),
+        (lambda t: retyped(t, "acc1", pa.string()), "damaged", "acc1 is string, not double"),
+        (lambda t: retyped(t, "n_test", pa.int32()), "damaged", "n_test is int32, not int64"),
+    ],
+)
+def test_columns_of_other_versions(change: Any, state: str, reason: str, tiny_study: Study) -> None:
     run = tiny_study.runs[0]
+    finish(tiny_study, run)
     path = tiny_study.path("metrics", run)
-    path.parent.mkdir(parents=True)
-    pq.write_table(pa.table({"accuracy": [50.0]}), path)
-    with pytest.raises(GtaError, match="has the columns of another version; run it again"):
-        results.read_part(tiny_study, "metrics", run)
-    assert results.state_of(tiny_study, run).state == "damaged"
+    rewrite(path, change)
+    found = results.state_of(tiny_study, run)
+    assert found.state == state
+    assert found.reason.endswith(reason)
+    if state == "done":
+        assert results.read_part(tiny_study, "metrics", run).schema == results.METRICS
+    before = path.read_bytes()
+    results.collect_metrics(tiny_study, lambda run: None)
+    assert path.read_bytes() == before
+
+
+def test_dictionaries_of_wider_indices_are_the_same_column(tiny_study: Study) -> None:
+    """As pyarrow before 20 reads them back."""
+    run = tiny_study.runs[0]
+    finish(tiny_study, run)
+    wide = pa.dictionary(pa.int32(), pa.string())
+    rewrite(tiny_study.path("predictions", run), lambda t: retyped(t, "split", wide))
+    table = results.read_part(tiny_study, "predictions", run)
+    assert table.schema == results.PREDICTIONS
+    assert set(table["split"].to_pylist()) == {"test"}
+
+
+def relabel(path: Path, metadata: dict[bytes, bytes] | None) -> None:
+    table = pq.ParquetFile(path).read()
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        (None, "does not say which run it belongs to"),
+        ({b"run": b"dataset=a"}, "belongs to another run, 'dataset=a'"),
+        ({b"run": b"\xff\xfe"}, "belongs to another run, "),
+    ],
+)
+def test_a_result_of_no_or_another_run_is_damaged(
+    metadata: Any, reason: str, tiny_study: Study
+) -> None:
+    run = tiny_study.runs[0]
+    finish(tiny_study, run)
+    relabel(tiny_study.path("metrics", run), metadata)
+    found = results.state_of(tiny_study, run)
+    assert found.state == "damaged"
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"acc1": 5000.0}, "acc1 is 5000, outside [0, 100]"),
+        ({"acc1": -5.0}, "acc1 is -5, outside [0, 100]"),
+        ({"acc1": float("inf")}, "acc1 is inf, outside [0, 100]"),
+        ({"heldout_acc1": float("nan")}, "heldout_acc1 is nan, outside [0, 100]"),
+        ({"attention_mass": 1.5}, "attention_mass is 1.5, outside [0, 1]"),
+        ({"n_test": -1}, "n_test is -1, outside [0, inf]"),
+        ({"seconds": None}, "seconds is null"),
+        ({"finished_at": None}, "finished_at is null"),
+        ({"versions": "none"}, "versions is not a JSON object"),
+        ({"versions": "[1]"}, "versions is not a JSON object"),
+    ],
+)
+def test_impossible_values_are_damage(columns: Any, reason: str, tiny_study: Study) -> None:
+    run = tiny_study.runs[0]
+    finish(tiny_study, run, **columns)
+    found = results.state_of(tiny_study, run)
+    assert found == results.State("damaged", f"{tiny_study.path('metrics', run)}: {reason}")
+
+
+@pytest.mark.parametrize("kind", ["metrics", "history", "predictions"])
+def test_a_pipe_in_place_of_a_file_is_damage(kind: Any, tiny_study: Study) -> None:
+    run = tiny_study.runs[0]
+    finish(tiny_study, run)
+    path = tiny_study.path(kind, run)
+    path.unlink()
+    os.mkfifo(path)
+    _, missing = results.collect_metrics(tiny_study, lambda run: None)
+    assert missing[run] == results.State("damaged", f"{path}: damaged: not a regular file")
 
 
 # States
@@ -240,14 +316,57 @@ def test_a_metrics_file_without_a_row_is_damaged(tiny_study: Study) -> None:
     assert results.state_of(tiny_study, run).state == "damaged"
 
 
-def test_a_missing_model_is_damage_where_it_is_kept(tiny_study: Study) -> None:
-    study = Study({**tiny_study.content, "keep_weights": "all"})
-    run = study.runs[0]
+def keeping(study: Study) -> Study:
+    return Study({**study.content, "keep_weights": "all"})
+
+
+def test_weights_newly_asked_for_are_missing_and_the_numbers_stay(tiny_study: Study) -> None:
+    for run in tiny_study.runs:
+        finish(tiny_study, run)
+    before = contents(tiny_study.folder)
+    study = keeping(tiny_study)
+    table, missing = results.collect_metrics(study, lambda run: None)
+    assert table.num_rows == len(study.runs)
+    assert {state.state for state in missing.values()} == {"missing"}
+    assert missing[study.runs[0]].reason == (
+        f"{study.path('models', study.runs[0])}: missing, and the config keeps it"
+    )
+    assert len(missing) == len(study.runs)
+    assert contents(tiny_study.folder) == before
+
+
+def test_weights_are_held_to_run_settings_and_size(tiny_study: Study) -> None:
+    study = keeping(tiny_study)
+    run, other = study.runs[:2]
     finish(study, run)
-    assert results.state_of(study, run).state == "done"
-    study.path("models", run).unlink()
-    assert results.state_of(study, run).state == "damaged"
+    finish(study, other)
+    path = study.path("models", run)
+    whole = path.read_bytes()
+
+    def found() -> results.State:
+        return results.state_of(study, run)
+
+    assert found().state == "done"
+    path.write_bytes(study.path("models", other).read_bytes())
+    assert found() == results.State("damaged", f"{path}: belongs to another run, {other.name}")
+    keep_weights(study, run, recipe_digest="another")
+    assert found().state == "stale"
+    for damaged in (whole[:-1], whole[:30], b"", b"\xff" * 100, b"\2" + bytes(7) + b"[]"):
+        path.write_bytes(damaged)
+        assert found().state == "damaged"
+        assert "cannot be read as safetensors" in found().reason
     assert results.state_of(tiny_study, run).state == "done"
+
+
+def test_a_failure_of_other_settings_is_past(tiny_study: Study) -> None:
+    run = tiny_study.runs[0]
+    fail(tiny_study, run, "the loss is not finite")
+    assert results.state_of(tiny_study, run) == results.State("failed", "the loss is not finite")
+    recipe = {**tiny_study.content["recipe"], "lr": 2e-3}
+    mended = Study({**tiny_study.content, "recipe": recipe})
+    assert results.state_of(mended, run) == results.State("missing", "not run yet")
+    with sole_writer(tiny_study, run):  # a new attempt is at work
+        assert results.state_of(tiny_study, run).state == "missing"
 
 
 def test_changed_settings_make_a_result_stale(tiny_study: Study) -> None:

@@ -12,7 +12,7 @@ from gta import files, results
 from gta.errors import GtaError
 from gta.results.retire import KINDS, restore, retire
 from gta.results.writers import sole_writer
-from gta.study import Run, Study, places
+from gta.study import Run, Study
 from tests.support.left import checkpoint, contents, fail, finish
 
 
@@ -76,7 +76,7 @@ def test_what_a_failed_attempt_left_gives_way_but_for_its_reason_and_checkpoint(
     assert restore(tiny_study, folder, [run]) == [run]
     assert tiny_study.path("history", run).read_bytes() == old
     assert new.read_text() == "a new one"
-    assert places.failure_path(tiny_study, run).read_text() == "a new reason\n"
+    assert results.failure_of(tiny_study, run) == "a new reason"
     assert {name.partition("/")[0] for name in contents(folder)} == {"checkpoints", "failures"}
 
 
