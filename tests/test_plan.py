@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 import torch
 import yaml
@@ -27,6 +26,7 @@ from gta.plan.sizes import Size, heldout_of, size_of
 from gta.study import Run, Study, places
 from gta.study.load import read_yaml
 from tests.support.commands import gta
+from tests.support.left import metrics_row
 from tests.support.samples import CLASSES, TEST_IMAGES, prepare_inputs
 
 IMAGES = 4 * 8  # iterations and batch of the tiny study
@@ -34,10 +34,8 @@ IMAGES = 4 * 8  # iterations and batch of the tiny study
 
 def finish(study: Study, run: Run, seconds: float = 2.0, device: str = "cpu x 1") -> None:
     """Leave metrics as if the run were done."""
-    kinds = {pa.float64(): 100 / 7, pa.int64(): 7, pa.string(): "0" * 64}
-    row = {field.name: kinds.get(field.type) for field in results.METRICS}
-    row |= {"seconds": seconds, "device": device, "precision": "float32"}
-    row |= {"recipe_digest": study.digest(run), "finished_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    row = metrics_row(study, run, seconds=seconds, device=device)
+    row["finished_at"] = datetime(2026, 1, 1, tzinfo=UTC)
     results.write(study, "metrics", run, [row])
 
 

@@ -19,6 +19,7 @@ from gta.cli import app, main
 from gta.errors import GtaError
 from gta.study import RUN_FIELDS, Run, Study, places
 from tests.support.commands import error_of, gta
+from tests.support.left import metrics_row
 
 NAME = "dataset=mini_near/rate=15/source=tiny_ibot/method=gta/mix=none/lam=1/seed=0"
 
@@ -85,8 +86,7 @@ def test_runs_of_the_paper(root: Path, workdir: Path) -> None:
 
 
 def finish(study: Study, run: Run, **columns: Any) -> None:
-    row = {"acc1": 50.0, "recipe_digest": study.digest(run), **columns}
-    results.write(study, "metrics", run, [row])
+    results.write(study, "metrics", run, [metrics_row(study, run, **columns)])
 
 
 def test_runs_shows_states(config: str) -> None:
@@ -210,7 +210,7 @@ def test_collect_writes_what_is_done_and_names_the_rest(config: str) -> None:
     finish(study, study.runs[0])
     said = gta("collect", "--config", config).splitlines()
     assert said[0] == "results/tiny/metrics.parquet: 1 of 64 runs"
-    assert said[1:] == [f"missing: {run.name}" for run in study.runs[1:]]
+    assert said[1:] == [f"missing: {run.name}: not run yet" for run in study.runs[1:]]
     assert len(results.read_collected(study)) == 1
 
 

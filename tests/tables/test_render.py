@@ -23,6 +23,7 @@ from gta.tables.layout import Cell, title_of
 from gta.tables.notes import method_notes, recipe_note
 from gta.tables.render import escape_latex, to_html, to_latex, to_markdown
 from tests.support.frames import acc1, heldout, measured_frame, metrics_frame
+from tests.support.left import metrics_row
 from tests.tables.test_build import counts
 
 LOST = Run("mini_far", 15.0, "tiny_ibot", "bss", "none", 0.001, 1)
@@ -276,10 +277,6 @@ def test_signs_stand_behind_numbers_and_parts_over_wholes() -> None:
 # From files to files
 
 
-def metrics_row(study: Study, run: Run) -> dict[str, Any]:
-    return {"acc1": acc1(run), "heldout_acc1": heldout(run), "recipe_digest": study.digest(run)}
-
-
 @pytest.fixture
 def finished(tiny_config: dict[str, Any], workdir: Path) -> Study:
     """All runs are collected but two: one failed, one done since."""
@@ -287,7 +284,8 @@ def finished(tiny_config: dict[str, Any], workdir: Path) -> Study:
     study = Study(tiny_config | {"tables": names, "keep_weights": "none"})
     done = [run for run in study.runs if run != LOST]
     for run in done:
-        results.write(study, "metrics", run, [metrics_row(study, run)])
+        row = metrics_row(study, run, acc1=acc1(run), heldout_acc1=heldout(run))
+        results.write(study, "metrics", run, [row])
     failure = places.failure_path(study, LOST)
     failure.parent.mkdir(parents=True)
     failure.write_text("loss is NaN at step 7\n", encoding="utf-8")
