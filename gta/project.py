@@ -11,6 +11,8 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
+from gta.errors import GtaError
+
 PARTS = ("config", "results", "Snakefile", "workflow/Snakefile")
 
 
@@ -81,3 +83,70 @@ def resolve(path: str, root: Path = Path()) -> Path:
 def folder_of(variable: str, default: str, root: Path = Path()) -> Path:
     """The folder that an environment variable names, or the default inside the project."""
     return resolve(os.environ.get(variable, "").strip() or default, root)
+
+
+SNAKEFILE = """\
+# The workflow of the package gta, run in this project: `snakemake` here, or
+#   snakemake --configfile config/mine.yaml
+from gta.project import shared
+
+
+include: str(shared("workflow/Snakefile"))
+
+
+rule study:
+    default_target: True
+    input:
+        rules.all.input,
+"""
+README = """\
+# A project of gta
+
+    gta runs                                       # what config/mini.yaml expands to
+    snakemake                                      # run it
+    snakemake --configfile config/mine.yaml        # a study of your own
+    snakemake --profile slurm                      # the paper's study on a SLURM cluster
+
+`config/` holds studies to copy from, `workflow/profiles/` settings of machines to edit, `data/` and
+`results/` what is prepared and what comes out. The workflow itself, the tables and the paper's
+numbers come with the package; a `config/tables.yaml` here takes the place of the package's.
+"""
+
+
+def create_project(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Lay out a project: Snakefile, configs, notebooks, profiles.
+
+    Args:
+        folder: of the project; made where missing. Files that are there are kept.
+
+    Returns:
+        The files written, and those kept.
+
+    Raises:
+        GtaError: if the folder cannot be written to.
+    """
+    texts = {"workflow/Snakefile": SNAKEFILE, "README.md": README}
+    texts[".gitignore"] = "data/\nresults/\n.snakemake/\n"
+    studies = (path for path in shared("config").glob("*.yaml") if path.name != "tables.yaml")
+    copied = [
+        *studies,
+        *shared("workflow/profiles").glob("*/config.yaml"),
+        *shared("notebooks").glob("*.ipynb"),
+    ]
+    files = {str(path.relative_to(shared())): path.read_text(encoding="utf-8") for path in copied}
+    written, kept = [], []
+    try:
+        for name, text in {**texts, **dict(sorted(files.items()))}.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(path):
+                kept.append(path)
+                continue
+            path.write_text(text, encoding="utf-8")
+            written.append(path)
+        for profile in ("local", "slurm"):  # Snakemake looks a profile up in the working folder
+            if not os.path.lexists(folder / profile):
+                (folder / profile).symlink_to(Path("workflow", "profiles", profile))
+    except OSError as error:
+        raise GtaError(f"{error.filename}: cannot be written: {error.strerror}") from None
+    return written, kept

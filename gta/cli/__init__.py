@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import gta
-from gta.cli import clean, data, outputs, plan, rerun, runs, sources, status
+from gta.cli import clean, data, init, outputs, plan, rerun, runs, sources, status
 from gta.errors import GtaError
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ outputs.add_to(app)
 rerun.add_to(app)
 status.add_to(app)
 clean.add_to(app)
+init.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -139,7 +139,7 @@ class StudyResults:
         Examples:
             >>> history = gta.open("mini").history(method="gta", seed=0)
             >>> int(history["iteration"].max())
-            4
+            3
         """
         return results.read(self._study, "history", self._done(where)).to_pandas()
 
