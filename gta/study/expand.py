@@ -50,7 +50,7 @@ def requested_specs(
     taken: dict[str, str] = {}
     places: tuple[Place, ...] = ("tables", "figures")
     for place in places:
-        specs = {
+        specs: dict[str, tuple[str, str, TableSpec]] = {
             name: (config.tables_file, place, spec)
             for name, spec in getattr(declared, place).items()
         }

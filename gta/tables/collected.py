@@ -94,9 +94,8 @@ class Collected:
             if (folder / "store.json").exists():
                 store = Store(folder)
                 row: dict[str, Any] = {"dataset": dataset, "classes": len(store.classes)}
-                row |= {
-                    f"{split}_images": np.sum(store.splits == split) for split in ("train", "test")
-                }
+                for split in ("train", "test"):
+                    row[f"{split}_images"] = np.sum(store.splits == split)
                 counts.append(row)
         return counts
 

@@ -20,6 +20,7 @@ class TableKind(Kind, ABC):
 
     A kind is a class in a file of its own::
 
+        from gta.study.run import CELL
         from gta.tables.kinds import TableKind
 
 
@@ -29,8 +30,9 @@ class TableKind(Kind, ABC):
             def frame(self, study, name, collected):
                 from gta.tables.order import cells_of, in_order
 
-                runs = collected.metrics.merge(cells_of(study, name))
-                seeds = runs.groupby(["dataset", "rate", "method", "lam"])["acc1"]
+                cell = ["selection", *CELL, "lam"]
+                chosen = cells_of(study, name).merge(collected.selected)[cell]
+                seeds = chosen.merge(collected.metrics).groupby(cell)["acc1"]
                 table = (seeds.max() - seeds.min()).reset_index(name="spread")
                 return in_order(study, name, table.assign(table=name, missing=""))
 
@@ -40,7 +42,8 @@ class TableKind(Kind, ABC):
                 spec = study.specs[name]
                 page = Page(name, spec.title, spec.caption)
                 spread = {"": lambda row: Cell(row.spread, lam=row.lam)}
-                cells = grid(study, frame, spec.rows, spec.columns, spread)
+                across = ["selection", *spec.columns]
+                cells = grid(study, frame, spec.rows, across, spread)
                 page.blocks.append(("", cells))
                 return page
 
