@@ -111,7 +111,8 @@ def show_tables(
 
     study = Study.load(config)
     wanted = chosen(study, names, study.tables)
-    collected = tables.read_all(study)
+    made_of_runs = any(study.tables[name].kind != "statistics" for name in wanted)
+    collected = tables.read_all(study) if made_of_runs else None
     for name in wanted:
         frame, page = tables.make(study, name, collected)
         if write:
@@ -161,17 +162,16 @@ def draw_figures(
     ] = None,
     config: Configs = DEFAULT_CONFIG,
 ) -> None:
-    """Draw figures into `results/<study>/figures`: PDF, SVG, PNG, and their data as CSV.
+    """Draw figures into `results/<study>/figures`, as PDF and PNG.
 
     gta figure figure4
     """
     from gta import figures
-    from gta.tables import Collected
 
     study = Study.load(config)
-    collected = Collected(study)
+    metrics = results.read_collected(study)
     for name in chosen(study, names, study.figures):
-        for path in figures.write(study, name, figures.draw(study, name, collected)):
+        for path in figures.write(study, name, figures.make(study, name, metrics)):
             print(path)
 
 

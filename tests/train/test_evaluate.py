@@ -138,7 +138,7 @@ def test_no_mass_where_it_is_not_to_be_had_or_not_asked_for(
 def test_images_without_a_mask_do_not_count_for_the_mass(tmp_path, recipe, model):
     items = list(random_items(SIZES, ["test"] * 12, masks=True))
     some = [
-        replace(item, mask=np.where(item.mask, 1, 0).astype(np.uint8))
+        replace(item, mask=np.asarray(item.mask, dtype=np.uint8))
         if position % 3
         else replace(item, mask=np.full(item.pixels.shape[:2], VOID, np.uint8))
         for position, item in enumerate(items)

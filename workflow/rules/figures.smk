@@ -35,9 +35,9 @@ rule segmentation:
 
 rule figure:
     input:
-        inputs_of,
+        figure_inputs,
     output:
-        multiext(str(study.folder / "figures" / "{figure}"), ".pdf", ".svg", ".csv"),
+        pdf=study.folder / "figures" / "{figure}.pdf",
         png=report(
             study.folder / "figures" / "{figure}.png",
             caption="../report/figure.rst",
@@ -52,7 +52,7 @@ rule figure:
         "../../environment.yml"
     params:
         config=CONFIG,
-        settings=shown_by,
+        settings=figure_settings,
         caption=lambda wildcards: study.figures[wildcards.figure].caption,
     message:
         "{wildcards.figure}"

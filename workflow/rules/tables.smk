@@ -46,7 +46,7 @@ rule intervals:
 
 rule table:
     input:
-        inputs_of,
+        table_inputs,
     output:
         multiext(str(study.folder / "tables" / "{table}"), ".csv", ".md", ".tex"),
         html=report(
@@ -63,7 +63,7 @@ rule table:
         "../../environment.yml"
     params:
         config=CONFIG,
-        spec=shown_by,
+        spec=lambda wildcards: study.tables[wildcards.table].model_dump(mode="json"),
         caption=lambda wildcards: study.tables[wildcards.table].caption,
     message:
         "{wildcards.table}"

@@ -1,0 +1,1 @@
+"""Writers of the generated pages under docs/; ``python -m docs.make NAME`` writes one."""
