@@ -38,7 +38,9 @@ from benchmarks.measures.step import STUDY
 from gta.data.batches.augment import Augmenter
 from gta.data.batches.loader import Loader, loader_workers
 from gta.study import Study
-from gta.train.learner import Learner, Start
+from gta.train.inputs import SourceWeights, open_source
+from gta.train.learner import Learner
+from gta.train.lockstep import step_alone
 
 IMAGES, CLASSES, BATCH = 160, 8, 16
 CPU = torch.device("cpu")
@@ -121,8 +123,8 @@ def ours(who: str, folder: Path) -> Loop:
     study = Study(STUDY | {"recipe": recipe})
     write_weights(study)
     run = next(run for run in study.runs if run.method == "finetune")
-    start = Start(study.weights(run.source), study.recipe(run), CPU)
-    learner = Learner(study, run, CLASSES, start, CPU)
+    source = SourceWeights(open_source(study, run.source), study.recipe(run), CPU)
+    learner = Learner.of(study, run, CLASSES, source, CPU)
     images = pictures(IMAGES, 500)
     store = write_store(images, folder / "images", CLASSES, ["train"] * IMAGES, 320)
     write_jpegs(images, folder / "jpegs", CLASSES)
@@ -131,7 +133,7 @@ def ours(who: str, folder: Path) -> Loop:
 
     def iteration() -> None:
         batch = loader.batch(learner.iteration)
-        learner.step(learner.mix(*batch, torch.Generator().manual_seed(0)), None)
+        step_alone(learner, learner.mix(*batch, torch.Generator().manual_seed(0)))
 
     return iteration
 

@@ -102,15 +102,15 @@ def write_tables(files: Sequence[Path]) -> None:
             print(path)
 
     def draw_figure(name: str) -> None:
-        for path in figures.write(study, name, figures.make(study, name, found.metrics)):
+        for path in figures.write(study, name, figures.draw(study, name, found)):
             print(path)
 
     _attempt(write_intervals_of, "intervals")
     found = tables.read_all(study)
     for name in study.tables:
         _attempt(write_table, name)
-    for name, spec in study.figures.items():
-        if spec.kind == "lambda":
+    for name in study.figures:
+        if study.kind(name).inputs == ("metrics",):
             _attempt(draw_figure, name)
     _attempt(lambda _: print(page.write(study)), "page")
 

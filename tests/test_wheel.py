@@ -70,7 +70,4 @@ def test_a_project_is_laid_out_and_runs(installed: Path, tmp_path: Path) -> None
     assert (project / "README.md").read_text() == "mine"
     dry = run(installed, project, "snakemake", "-n", "--quiet", "rules")
     assert "train_0" in dry
-    assert str(installed) in run(
-        installed, project, "snakemake", "-n", "--configfile", "config/paper.yaml"
-    )
     assert {"local", "slurm"} <= {path.name for path in project.iterdir() if path.is_symlink()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -13,9 +14,10 @@ import torch
 from benchmarks.figures import Figure, in_turn
 from benchmarks.inputs import working_folder, write_weights
 from benchmarks.machine import cores
-from gta.models.taps import read_source
 from gta.study import Study
-from gta.train.learner import Learner, Start, autocast
+from gta.train.inputs import SourceWeights, open_source
+from gta.train.learner import Learner
+from gta.train.lockstep import step_alone
 
 REPEATS = 5
 BATCH, CLASSES, SIDE = 16, 100, 224
@@ -45,9 +47,10 @@ def measure(repeats: int) -> list[Figure]:
     with TemporaryDirectory() as name, working_folder(Path(name), GTA_STORE="store"):
         study = Study(STUDY)
         write_weights(study)
-        start = Start(study.weights(study.config.sources["main"]), study.config.recipe, device)
+        prepared = open_source(study, study.config.sources["main"])
+        source = SourceWeights(prepared, study.config.recipe, device)
         steps = {
-            run.method: _step(Learner(study, run, CLASSES, start, device))
+            run.method: _step(Learner.of(study, run, CLASSES, source, device))
             for run in study.runs
             if run.method in ("finetune", "gta")
         }
@@ -69,12 +72,4 @@ def _step(learner: Learner) -> Callable[[], None]:
     images = torch.randn(BATCH, 3, SIDE, SIDE, generator=generator).to(learner.device)
     labels = torch.randint(CLASSES, (BATCH,), generator=generator).to(learner.device)
     mixed = learner.mix(images, labels, generator)
-
-    def step() -> None:
-        readings = None
-        if learner.source_taps is not None:
-            with autocast(learner.recipe, learner.device):
-                readings = read_source(learner.start.model, images, learner.source_taps)
-        learner.step(mixed, readings)
-
-    return step
+    return partial(step_alone, learner, mixed)

@@ -17,7 +17,9 @@ from gta.data.batches.augment import Augmenter
 from gta.data.batches.loader import Loader
 from gta.data.store import Store
 from gta.study import Study
-from gta.train.learner import Learner, Start
+from gta.train.inputs import SourceWeights, open_source
+from gta.train.learner import Learner
+from gta.train.lockstep import step_alone
 
 REPEATS = 3
 STEPS, IMAGES, CLASSES = 4, 64, 8
@@ -35,8 +37,8 @@ def measure(repeats: int) -> list[Figure]:
             pictures(IMAGES, 500), folder / "images", CLASSES, ["train"] * IMAGES, 320
         )
         run = next(run for run in study.runs if run.method == "finetune")
-        start = Start(study.weights(run.source), study.recipe(run), device)
-        learner = Learner(study, run, CLASSES, start, device)
+        source = SourceWeights(open_source(study, run.source), study.recipe(run), device)
+        learner = Learner.of(study, run, CLASSES, source, device)
         rows = []
         ways = (("wait", 0, "made when asked for"), ("wait_ahead", 2, "begun two steps before"))
         for name, ahead, how in ways:
@@ -57,5 +59,5 @@ def _share(learner: Learner, store: Store, ahead: int) -> float:
                 begin, before = time.perf_counter(), loader.waited
             images, labels = loader.batch(iteration)
             generator = torch.Generator().manual_seed(iteration)
-            learner.step(learner.mix(images.to(device), labels.to(device), generator), None)
+            step_alone(learner, learner.mix(images.to(device), labels.to(device), generator))
         return (loader.waited - before) / (time.perf_counter() - begin)

@@ -111,8 +111,7 @@ def show_tables(
 
     study = Study.load(config)
     wanted = chosen(study, names, study.tables)
-    made_of_runs = any(study.tables[name].kind != "statistics" for name in wanted)
-    collected = tables.read_all(study) if made_of_runs else None
+    collected = tables.read_all(study)
     for name in wanted:
         frame, page = tables.make(study, name, collected)
         if write:
@@ -162,16 +161,17 @@ def draw_figures(
     ] = None,
     config: Configs = DEFAULT_CONFIG,
 ) -> None:
-    """Draw figures into `results/<study>/figures`, as PDF and PNG.
+    """Draw figures into `results/<study>/figures`: PDF, SVG, PNG, and their data as CSV.
 
     gta figure figure4
     """
     from gta import figures
+    from gta.tables import Collected
 
     study = Study.load(config)
-    metrics = results.read_collected(study)
+    collected = Collected(study)
     for name in chosen(study, names, study.figures):
-        for path in figures.write(study, name, figures.make(study, name, metrics)):
+        for path in figures.write(study, name, figures.draw(study, name, collected)):
             print(path)
 
 

@@ -17,7 +17,7 @@ from gta.catalog import Protocol
 from gta.data.batches.augment import Evaluator
 from gta.data.store import Store
 from gta.figures.images import positions_of
-from gta.figures.panels import Row, Shown
+from gta.figures.panels import Panels, Row, Shown
 from gta.methods.readings import TapRequest
 from gta.models.sources import load_source
 from gta.models.taps import read_source
@@ -70,7 +70,7 @@ def models_of(study: Study, name: str, metrics: pd.DataFrame, dataset: str) -> l
     return models
 
 
-def map_rows(study: Study, name: str, metrics: pd.DataFrame) -> tuple[list[str], list[Row]]:
+def map_rows(study: Study, name: str, metrics: pd.DataFrame) -> Panels:
     """Titles of the models and rows for ``draw_maps``."""
     stores = {dataset: Store(study.store(dataset)) for dataset in _datasets(study, name)}
     titles: list[str] = []
@@ -85,10 +85,10 @@ def map_rows(study: Study, name: str, metrics: pd.DataFrame) -> tuple[list[str],
         for position, *shown in zip(positions, *columns, strict=True):
             image = view.pixels(store.image(position)).numpy()
             rows.append(Row(image, shown, title, name=store.names[position]))
-    return titles, rows
+    return Panels(titles, rows)
 
 
-def mask_rows(study: Study, name: str, metrics: pd.DataFrame) -> tuple[list[str], list[Row]]:
+def mask_rows(study: Study, name: str, metrics: pd.DataFrame) -> Panels:
     """Titles of the models and rows for ``draw_masks``; none where no data set has masks."""
     settings = study.config.segmentation
     protocol = settings.measured[0]
@@ -98,7 +98,7 @@ def mask_rows(study: Study, name: str, metrics: pd.DataFrame) -> tuple[list[str]
     titles: list[str] = []
     rows: list[Row] = []
     if not stores:
-        return titles, rows
+        return Panels(titles, rows)
     for dataset, positions in positions_of(
         study, name, stores, settings.dataset, masked=True
     ).items():
@@ -114,7 +114,7 @@ def mask_rows(study: Study, name: str, metrics: pd.DataFrame) -> tuple[list[str]
         title = study.dataset_info(dataset).title
         for position, (image, mask), *shown in zip(positions, pictures, *columns, strict=True):
             rows.append(Row(image, shown, title, mask, store.names[position]))
-    return titles, rows
+    return Panels(titles, rows)
 
 
 def mask_note(study: Study) -> str:

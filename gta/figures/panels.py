@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -51,6 +53,23 @@ class Row:
     title: str = ""
     mask: NDArray[np.bool_] | None = None
     name: str = ""
+
+
+class Panels(NamedTuple):
+    """Titles of the models (columns), and the images with what each model shows (rows)."""
+
+    titles: list[str]
+    rows: list[Row]
+
+
+def panel_numbers(panels: Panels) -> pd.DataFrame:
+    """A row for each image and model: ``dataset, image, model, shown`` (lambda, IoU)."""
+    found = [
+        [row.title, row.name, " ".join(title.split()), "missing" if s.values is None else s.label]
+        for row in panels.rows
+        for title, s in zip(panels.titles, row.shown, strict=True)
+    ]
+    return pd.DataFrame(found, columns=["dataset", "image", "model", "shown"])
 
 
 def draw_maps(rows: Sequence[Row], models: Sequence[str]) -> Figure:

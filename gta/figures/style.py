@@ -25,7 +25,17 @@ LOOK: dict[Any, Any] = {
     "lines.markersize": 5.0,
     "legend.frameon": False,
     "pdf.fonttype": 42,  # text stays text
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gta",
     "figure.dpi": 100.0,
+}
+
+
+# Without times and versions, which would make equal figures differ.
+METADATA: dict[str, dict[str, None]] = {
+    "pdf": {"CreationDate": None},
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
 }
 
 
@@ -43,12 +53,11 @@ def colours(count: int) -> list[tuple[float, float, float]]:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write ``stem.pdf`` and ``stem.png``, whole or not at all; equal figures give equal files."""
+    """Write ``stem.pdf``, ``stem.png`` and ``stem.svg``; equal figures give equal files."""
     written = []
-    for ending in ("pdf", "png"):
+    for ending, metadata in METADATA.items():
         path = stem.with_name(f"{stem.name}.{ending}")
-        metadata = {"CreationDate": None} if ending == "pdf" else {"Software": None}
-        with atomic_write(path) as hidden:
+        with look(), atomic_write(path) as hidden:
             figure.savefig(hidden, format=ending, dpi=200, bbox_inches="tight", metadata=metadata)
         written.append(path)
     return written

@@ -342,7 +342,7 @@ class StudyResults:
     @cached_property
     def _selected(self) -> pd.DataFrame:
         from gta.tables import select
-        from gta.tables.make import states_of_missing
+        from gta.tables.collected import states_of_missing
 
         states = states_of_missing(self._study, self.metrics)
         return select(self._study, self.metrics, states)

@@ -51,8 +51,16 @@ class BSS(Method):
         """
         import torch
 
-        # Not by eigenvalues of the Gram matrix: squaring leaves the smallest no correct digit.
-        values = torch.linalg.svdvals(full_precision(self.needed(step.target.features)))
-        if len(values) < self.k:
-            raise self.error(f"k is {self.k}, but the features have {len(values)} singular values")
-        return {"bss": lam * values[-self.k :].square().sum()}
+        features = full_precision(self.needed(step.target.features))
+        count = min(features.shape)
+        if count < self.k:
+            raise self.error(f"k is {self.k}, but the features have {count} singular values")
+        # The singular vectors are the eigenvectors of the smaller Gram matrix. Its eigenvalues lose
+        # the digits of small singular values; the features' projections on its eigenvectors do not,
+        # and their gradient is that of the singular values.
+        matrix = features if features.shape[0] <= features.shape[1] else features.T
+        with torch.autocast(matrix.device.type, enabled=False):
+            with torch.no_grad():
+                gram = (matrix @ matrix.T).nan_to_num()  # eigh refuses what the loss will report
+                vectors = torch.linalg.eigh(gram).eigenvectors[:, : self.k]
+            return {"bss": lam * (vectors.T @ matrix).square().sum()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from gta.methods.base import Method, Over, Step, full_precision, is_head
+from gta.methods.base import Method, Over, Step, is_head
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,21 +47,20 @@ class L2SP(Method):
         Raises:
             GtaError: the source lacks a trainable parameter of the backbone.
         """
-        import torch
+        from gta.methods._squares import half_squared_distance  # imports torch
 
-        backbone, head = [], []
+        backbone, anchors, head = [], [], []
         for name, parameter in step.model.named_parameters():
             if not parameter.requires_grad:
                 continue
-            weights = full_precision(parameter)
             if is_head(name):
-                head.append(weights.square().sum())
+                head.append(parameter)
             elif name in step.source_parameters:
-                start = full_precision(step.source_parameters[name])
-                backbone.append((weights - start).square().sum())
+                backbone.append(parameter)
+                anchors.append(step.source_parameters[name])
             else:
                 raise self.error(f"the source has no parameter {name}")
         return {
-            "l2_sp": lam / 2 * torch.stack(backbone).sum(),
-            "l2_head": self.head / 2 * torch.stack(head).sum(),
+            "l2_sp": lam * half_squared_distance(backbone, anchors),
+            "l2_head": self.head * half_squared_distance(head, []),
         }

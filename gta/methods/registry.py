@@ -65,11 +65,8 @@ def load_method(path: Path, name: str) -> tuple[type[Method], str]:
     Raises:
         GtaError: the file is missing or fails on import, or defines no such method.
     """
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise GtaError(f"{path}: cannot be read: {error.strerror}") from None
-    found = {method.name: method for method in defined_in(_module(path, digest))}
+    module, digest = import_file(path)
+    found = {method.name: method for method in defined_in(module)}
     if name not in found:
         there = f"it has: {', '.join(map(str, found))}" if found else "it has none"
         raise GtaError(f"{path}: defines no Method with name = {name!r}; {there}")
@@ -80,10 +77,26 @@ def load_method(path: Path, name: str) -> tuple[type[Method], str]:
     return method, digest
 
 
+def import_file(path: Path) -> tuple[ModuleType, str]:
+    """Import a Python file from outside the package.
+
+    Returns:
+        The module, imported once for each content of the file, and the file's SHA-256.
+
+    Raises:
+        GtaError: the file cannot be read, or fails on import.
+    """
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise GtaError(f"{path}: cannot be read: {error.strerror}") from None
+    return _module(path, digest), digest
+
+
 @cache
 def _module(path: Path, digest: str) -> ModuleType:
     """The module in a file; imported once for each content."""
-    name = f"gta_own_method_{digest[:16]}"
+    name = f"gta_own_{digest[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise GtaError(f"{path}: is not a Python file (its name must end in .py)")

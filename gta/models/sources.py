@@ -7,14 +7,14 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from gta.catalog import Archive
@@ -159,6 +159,41 @@ def check_weights(path: Path) -> dict[str, str]:
     return metadata
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared source, read once.
+
+    Attributes:
+        path: of its file.
+        digest: SHA-256 of the file.
+        weights: its tensors by name.
+    """
+
+    path: Path
+    digest: str
+    weights: Mapping[str, Tensor]
+
+
+def read_prepared(path: Path) -> Prepared:
+    """Read a prepared source and check it against the digest in its metadata, if it has one.
+
+    Raises:
+        GtaError: if the file is missing, damaged or altered.
+    """
+    try:
+        content = path.read_bytes()
+        weights = load(content)
+    except OSError as error:
+        raise GtaError(f"{path}: cannot be read: {error.strerror}") from None
+    except SafetensorError as error:
+        raise GtaError(f"{path}: cannot be read as safetensors: {error}") from None
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    expected = header.get("__metadata__", {}).get("weights_digest")
+    if expected is not None and expected != weights_digest(weights):
+        raise GtaError(f"{path}: its weights are not those its metadata names; get it again")
+    return Prepared(path, hashlib.sha256(content).hexdigest(), weights)
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file.
 
@@ -211,8 +246,15 @@ def load_source(path: Path, architecture: str, image_size: int) -> VisionTransfo
     Raises:
         GtaError: if a backbone key is missing, has another shape, or a key is not used.
     """
+    return frozen_source(read_weights(path), path, architecture, image_size)
+
+
+def frozen_source(
+    weights: Mapping[str, Tensor], path: Path, architecture: str, image_size: int
+) -> VisionTransformer:
+    """As ``load_source``, from weights that were read from ``path``."""
     model = create(architecture, image_size, num_classes=0)
-    load_backbone(model, read_weights(path), path)
+    load_backbone(model, weights, path)
     return model.eval().requires_grad_(False)
 
 

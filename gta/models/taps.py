@@ -104,9 +104,9 @@ class Taps:
         return Readings(
             cls_logits=torch.stack(kinds["cls_logits"]) if kinds["cls_logits"] else None,
             cls_attention=torch.stack(kinds["cls_attention"]) if kinds["cls_attention"] else None,
-            msa_output=tuple(map(_usable, kinds["msa_output"])),
-            block_output=tuple(map(_usable, kinds["block_output"])),
-            features=_usable(read["features", -1]) if request.features else None,
+            msa_output=tuple(kinds["msa_output"]),
+            block_output=tuple(kinds["block_output"]),
+            features=read["features", -1] if request.features else None,
             prefix_tokens=self._model.num_prefix_tokens,
         )
 
@@ -154,8 +154,7 @@ class Taps:
 def read_source(model: VisionTransformer, images: Tensor, request: TapRequest) -> Readings:
     """Read a frozen source: evaluation mode, no gradients, nothing computed after the last tap.
 
-    The pass runs under ``torch.inference_mode``; the readings are ordinary tensors without
-    gradient, usable as constants in any loss.
+    The readings are tensors without gradient, usable as constants in any loss.
 
     Args:
         model: the source, a timm ``VisionTransformer`` with a [cls] token.
@@ -190,7 +189,7 @@ def read_source_each(
     readings: dict[TapRequest, Readings] = {}
     for together in passes.values():
         taps = Taps(model, reduce(or_, together))
-        with taps, _evaluating(model), torch.inference_mode():
+        with taps, _evaluating(model), torch.no_grad():
             taps.forward_to_last(images)
         readings |= taps.take_each(together)
     return readings
@@ -217,11 +216,6 @@ def _query_and_keys(attention: Attention, x: Tensor) -> None:
 
     attention.q_norm(heads(F.linear(x[:, :1], query_weight, query_bias)))
     attention.k_norm(heads(F.linear(x, key_weight, key_bias)))
-
-
-def _usable(tensor: Tensor) -> Tensor:
-    """A tensor born under inference mode cannot take part in autograd; its copy can."""
-    return tensor.clone() if tensor.is_inference() else tensor
 
 
 @contextmanager

@@ -28,9 +28,8 @@ from gta.results import State
 from gta.study import Run, Study
 from gta.study.commands import command
 from gta.tables import make, read_all
-from gta.tables.layout import CHOSEN_BY, title_of
-from gta.tables.make import states_of_missing
-from gta.tables.reference import DEVIATIONS
+from gta.tables.collected import table_kind
+from gta.tables.layout import title_of
 from gta.tables.render import code_in_html
 
 LARGEST = 1_000_000  # bytes of a figure that is embedded as it is
@@ -58,19 +57,18 @@ def build(study: Study) -> str:
         GtaError: if metrics are missing or damaged.
     """
     collected = read_all(study)
-    states = states_of_missing(study, collected.metrics)
+    states = collected.states
     numbers = {cell: number for number, cell in enumerate(cells_of(study))}
     sections: list[Section] = []
     agreed: list[str] = []
-    for name, spec in study.tables.items():
+    for name in study.tables:
         try:
             frame, page = make(study, name, collected)
         except GtaError as error:
             sections.append(unmade(study, name, error))
             continue
         sections.append(section(study, page, numbers))
-        if spec.kind == "agreement":
-            agreed = _agreement(frame)
+        agreed += table_kind(study, name).summary(study, name, frame)
     narrowed = choices(study, sections)
     data = {
         "cells": details(study, collected, states),
@@ -168,25 +166,6 @@ def _facts(study: Study) -> dict[str, str]:
 
 def _distinct(values: pd.Series[Any]) -> str:
     return ", ".join(sorted(values.dropna().unique()))
-
-
-def _agreement(table: pd.DataFrame) -> list[str]:
-    """The agreement with the paper over all tables, a sentence a choice of lambda."""
-    said = []
-    for row in table[table["by"] == "all"].to_dict("records"):
-        parts = [f"{row['compared']:,} of the paper's {row['cells']:,} cells compared"]
-        if row["judged"]:
-            near = f"{row['within']:,} of {row['judged']:,}"
-            parts.append(f"{near} within {DEVIATIONS:g} pooled standard deviations")
-        if row["compared"]:
-            parts.append(f"mean difference {row['delta_mean']:+.2f} points")
-        if row["pairs"]:
-            parts.append(f"{row['pairs_kept']:,} of {row['pairs']:,} pairs in the paper's order")
-        if row["trends"]:
-            kept = f"{row['trends_kept']:,} of {row['trends']:,}"
-            parts.append(f"{kept} gains change over the rates as in the paper")
-        said.append(f"{CHOSEN_BY[str(row['selection'])]}: {'; '.join(parts)}.")
-    return said
 
 
 def _figure(study: Study, name: str) -> dict[str, Any]:

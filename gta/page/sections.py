@@ -15,6 +15,7 @@ from gta.page.details import CellKey, rerun_commands
 from gta.study import Study
 from gta.study.run import CELL
 from gta.tables import Page
+from gta.tables.collected import table_kind
 from gta.tables.layout import HEADINGS, Cell, title_of
 from gta.tables.render import HOLE, code_in_html, parts
 
@@ -195,7 +196,7 @@ def _tell(
     obvious = {title_of(study, name, value) for name, value in cell.place.items()}
     heading = ", ".join(part for part in head if part and part not in obvious)
     if not heading:
-        heading = "ours" if study.tables[page.name].kind == "accuracy" else page.title
+        heading = table_kind(study, page.name).unnamed or page.title
     selection = cell.place.get("selection")
     by = title_of(study, "selection", selection) if selection else title
     told["values"].append([by, heading, (text or HOLE) + about])

@@ -1,29 +1,31 @@
-"""A short run on this machine: how fast it does what a study's training does."""
+"""A short run on this machine: how fast it trains and tests with a study's recipe."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import nn
 
-from gta import methods
 from gta.data.batches.augment import Augmenter, Evaluator, Pixels
 from gta.errors import GtaError
-from gta.methods import Method, Step
-from gta.methods.readings import Readings
+from gta.methods import is_head
 from gta.models.flops import source_flops, training_flops
-from gta.models.taps import Taps, read_source
+from gta.models.sources import Prepared
 from gta.models.vit import create
 from gta.plan.sizes import picture_of
 from gta.plan.speed import Speed
-from gta.study import Recipe, Study
+from gta.study import Recipe, Run, Study
+from gta.train.inputs import SourceWeights
+from gta.train.learner import Learner
+from gta.train.lockstep import step_alone
+from gta.train.precision import arithmetic
 
 # At least, after one that warms up. The fastest counts: what else runs on the machine only adds.
 STEPS = 3
@@ -85,38 +87,40 @@ def calibrate(study: Study, device: torch.device, classes: int) -> Calibration:
 
 
 class _Bench:
-    """A recipe's models on a device, and what is timed of them."""
+    """A recipe's models on a device, with random weights, and the time that their steps take."""
 
     def __init__(self, study: Study, recipe: Recipe, device: torch.device, classes: int) -> None:
-        self.recipe, self.device = recipe, device
-        self.finetune = methods.create("finetune")
-        self.gta = study.methods.create("gta")
-        self.model = create(recipe.architecture, recipe.image_size, classes, recipe.drop_path)
-        self.model.to(device)
-        self.source = create(recipe.architecture, recipe.image_size, num_classes=0)
-        self.source.load_state_dict(self.model.state_dict(), strict=False)  # all but the head
-        self.source.to(device).eval().requires_grad_(False)
-        self.anchors = dict(self.source.named_parameters())
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-6)
-        each = training_flops(self.model, self.finetune.trains)
+        self.recipe, self.device, self.classes = recipe, device, classes
+        self.methods = {name: study.methods.create(name) for name in ("finetune", "gta")}
+        model = create(recipe.architecture, recipe.image_size, classes)
+        weights = {k: v for k, v in model.state_dict().items() if not is_head(k)}
+        self.source = Prepared(Path("random weights"), "", weights)
+        each = training_flops(model, self.methods["finetune"].trains)
         self.forward, self.backward = each.forward, each.backward
-        assert self.gta.source_taps is not None
-        self.read = source_flops(self.model, self.gta.source_taps)
+        request = self.methods["gta"].source_taps
+        assert request is not None
+        self.read = source_flops(model, request)
         self.stored = _noise(picture_of(study, study.config.datasets[0]))
 
     def measure(self, batch: int) -> Calibration:
         """Time everything with batches of this many images."""
         side = self.recipe.image_size
+        # more iterations than are timed, all at once, whatever the recipe divides a batch into
+        changes = {"batch_size": batch, "micro_batch": None, "iterations": 10**9}
+        recipe = self.recipe.model_copy(update=changes)
         images = torch.randn(batch, 3, side, side, device=self.device)
-        labels = torch.randint(self.model.num_classes, (batch,), device=self.device)
+        labels = torch.randint(self.classes, (batch,), device=self.device)
         pixels = [self.stored[i % len(self.stored)] for i in range(batch)]
-        augmenter, evaluator = Augmenter(self.recipe, seed=0), Evaluator(self.recipe)
-        self.model.train()
-        finetune = self._seconds(lambda: self._step(self.finetune, images, labels))
-        gta = self._seconds(lambda: self._step(self.gta, images, labels))
+        augmenter, evaluator = Augmenter(recipe, seed=0), Evaluator(recipe)
+        learners = {name: self._learner(name, recipe) for name in self.methods}
+        took = {}
+        for name, learner in learners.items():
+            mixed = learner.mix(images, labels, torch.Generator())
+            took[name] = self._seconds(partial(step_alone, learner, mixed))
+        finetune, gta = took["finetune"], took["gta"]
         augmented = self._seconds(lambda: augmenter(pixels, 0).to(self.device))
-        self.model.eval()
-        tested = self._seconds(lambda: self._test(evaluator, pixels))
+        model = learners["finetune"].model.eval()
+        tested = self._seconds(lambda: self._test(model, evaluator, pixels))
         threads = torch.get_num_threads()
         gpu = self.device.type == "cuda"
         speed = Speed(
@@ -131,29 +135,16 @@ class _Bench:
         rates = (batch / seconds for seconds in (finetune, gta, tested))
         return Calibration(speed, batch, self.recipe.batch_size, threads, *rates)
 
-    def _step(self, method: Method, images: Tensor, labels: Tensor) -> None:
-        source: Readings | None = None
-        taps = Taps(self.model, method.taps) if method.taps is not None else None
-        with self._autocast(), taps or nullcontext():
-            logits = self.model(images)
-            target = taps.take() if taps is not None else Readings()
-            if method.source_taps is not None:
-                source = read_source(self.source, images, method.source_taps)
-        loss = F.cross_entropy(logits.float(), labels)
-        terms = method.penalty(Step(self.model, target, source, self.anchors), lam=1.0)
-        loss = torch.stack([loss, *terms.values()]).sum()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
+    def _learner(self, name: str, recipe: Recipe) -> Learner:
+        method = self.methods[name]
+        run = Run("random", 100.0, "random", name, "none", method.default_lam or 0.0, 0)
+        source = SourceWeights(self.source, recipe, self.device)
+        return Learner(run, recipe, method, self.classes, source, self.device)
 
     @torch.inference_mode()
-    def _test(self, evaluator: Evaluator, pixels: list[Pixels]) -> None:
-        self.model(evaluator(pixels).to(self.device))
-
-    def _autocast(self) -> torch.autocast:
-        half = self.recipe.precision != "float32"
-        dtype = getattr(torch, self.recipe.precision) if half else None
-        return torch.autocast(self.device.type, dtype=dtype, enabled=half)
+    def _test(self, model: nn.Module, evaluator: Evaluator, pixels: list[Pixels]) -> None:
+        with arithmetic(self.recipe, self.device):
+            model(evaluator(pixels).to(self.device))
 
     def _seconds(self, work: Callable[[], object]) -> float:
         """Shortest time of a call, once warm."""

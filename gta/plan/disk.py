@@ -100,6 +100,8 @@ def _parquet(kind: Kind, rows: int, classes: int) -> int:
             ordered = field.name in ("index", "iteration")
             numbers = np.arange(rows) if ordered else random.integers(classes, size=rows)
             return pa.array(numbers).cast(field.type)
+        if pa.types.is_boolean(field.type):
+            return pa.array([False] * rows)
         if pa.types.is_timestamp(field.type):
             return pa.array([0] * rows, field.type)
         return pa.array([WORDS.get(field.name, DIGEST)] * rows).cast(field.type)

@@ -12,6 +12,7 @@ from gta.methods import Method
 from gta.models.flops import Flops, outline, source_flops, training_flops
 from gta.plan.sizes import heldout_of, size_of
 from gta.study import Recipe, Run, Study
+from gta.study.sharing import batch_key, source_key
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -39,11 +40,6 @@ class Work:
 
     def __add__(self, other: Work) -> Work:
         return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
-
-    @property
-    def flops(self) -> int:
-        """All operations."""
-        return self.training_flops + self.source_flops + self.testing_flops
 
 
 class Estimator:
@@ -130,7 +126,7 @@ class Estimator:
             together: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
             for run in pack.runs:
                 if run in wanted:
-                    together[self._batches(run)].append(run)
+                    together[batch_key(run, self.study.recipe(run))].append(run)
             if together:
                 found.append(sum(map(self._shared, together.values()), Work()))
         return found
@@ -140,7 +136,7 @@ class Estimator:
         alone = {run: self.alone(run) for run in runs}
         readers: dict[tuple[Any, ...], list[Work]] = defaultdict(list)
         for run, work in alone.items():
-            readers[run.source, run.mix, self.study.recipe(run).precision].append(work)
+            readers[source_key(run, self.study.recipe(run))].append(work)
         read = [max(group, key=lambda work: work.source_flops) for group in readers.values()]
         work = sum(alone.values(), Work())
         return Work(
@@ -152,12 +148,6 @@ class Estimator:
             source_flops=sum(one.source_flops for one in read),
             testing_flops=work.testing_flops,
         )
-
-    def _batches(self, run: Run) -> tuple[Any, ...]:
-        """What decides the batches of a run."""
-        recipe = self.study.recipe(run)
-        views = recipe.augment, recipe.image_size, recipe.mean, recipe.std
-        return run.dataset, run.rate, run.seed, recipe.batch_size, views
 
     def _tested(self, run: Run, recipe: Recipe) -> int:
         size = self.sizes[run.dataset]

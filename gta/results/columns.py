@@ -92,6 +92,12 @@ HISTORY_COLUMNS = (
         "share of the last block's [cls] attention on the object, of held-out images with masks",
         nullable=True,
     ),
+    Column(
+        "skipped",
+        pa.bool_(),
+        "whether float16's gradients overflowed, so that the weights stayed; null in other types",
+        nullable=True,
+    ),
 )
 
 PREDICTION_COLUMNS = (
@@ -132,6 +138,13 @@ METRIC_COLUMNS = (
         nullable=True,
         low=0,
         high=1,
+    ),
+    Column(
+        "skipped_steps",
+        INT,
+        "iterations that float16 skipped because its gradients overflowed; null in other types",
+        nullable=True,
+        low=0,
     ),
     Column("recipe_digest", TEXT, "of the settings that decide the run's numbers"),
     Column("data_digest", TEXT, "of the prepared dataset"),

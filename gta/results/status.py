@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import collections
-import pickle
-import zipfile
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -177,8 +175,7 @@ class Monitor:
         return self._timings[run][1]
 
     def _last_saved(self, run: Run) -> Saved:
-        # The checkpoint's own module imports torch, which takes seconds on a login node.
-        path = self._study.folder / "checkpoints" / run.name / "checkpoint.pt"
+        path = self._study.folder / "checkpoints" / run.name / "checkpoint.json"
         changed = _changed(path)
         if changed is None:
             return Saved()
@@ -204,24 +201,9 @@ def _kind(run: Run) -> tuple[str, ...]:
 
 
 def read_saved(path: Path) -> Saved:
-    """How far a checkpoint is, read without its tensors; nowhere if it cannot be read."""
+    """How far a run is, by the JSON file beside its checkpoint; nowhere if it cannot be read."""
     try:
-        with zipfile.ZipFile(path) as file:
-            (name,) = (name for name in file.namelist() if name.endswith("/data.pkl"))
-            with file.open(name) as pickled:
-                state = _WithoutTensors(pickled).load()["state"]
-                return Saved(int(state["iteration"]), float(state["seconds"]))
-    except Exception:  # it may be replaced or removed meanwhile, or be damaged in many ways
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Saved(int(content["iteration"]), float(content["seconds"]))
+    except (OSError, ValueError, TypeError, KeyError):  # it may be gone or damaged by now
         return Saved()
-
-
-class _WithoutTensors(pickle.Unpickler):
-    """Reads the numbers and texts of a file of ``torch.save``; calls nothing that it names."""
-
-    def persistent_load(self, pid: Any) -> None:
-        return None
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        return lambda *arguments: None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,9 +27,10 @@ from gta.catalog import (
 )
 from gta.errors import GtaError
 from gta.project import find_config, find_project, folder_of, resolve
-from gta.study.chosen_methods import StudyMethods, with_resolved_paths
+from gta.study.chosen_methods import StudyMethods, with_relative_paths, with_resolved_paths
 from gta.study.config import COMPUTING, Config, Recipe
-from gta.study.expand import asked, expand
+from gta.study.expand import expand, requested_specs
+from gta.study.kinds import Kind, StudyKinds
 from gta.study.load import file_of, merge, read_configs, read_yaml, validate, with_exponents
 from gta.study.packs import Pack, PackGroup, groups_of, packs_of
 from gta.study.run import RUN_FIELDS, Run
@@ -40,7 +40,7 @@ __all__ = ["RUN_FIELDS", "Pack", "PackGroup", "Recipe", "Run", "Study", "TableSp
 
 # Part of every digest: raise it when the meaning of a recipe changes, so that old results
 # count as stale.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 
 class Study:
@@ -49,6 +49,7 @@ class Study:
     Attributes:
         config: the validated config.
         methods: the package's methods and the config's own, with their settings.
+        kinds: the package's kinds of tables and figures, and the config's own.
         specs: the tables and figures that it asks for, by name.
         root: the project's folder, which relative paths start from.
     """
@@ -79,11 +80,15 @@ class Study:
         self.methods = StudyMethods(self.config, files)
         tables_file = self.tables_file
         declared = validate(Declarations, read_yaml(tables_file), [tables_file])
-        self.specs = asked(self.config, declared, self._file_of)
-        self._needs, self._owner = expand(self.config, self.methods, self.specs, self._file_of)
+        own_kinds = {name: Path(own.file) for name, own in self.config.own_kinds.items()}
+        self.kinds = StudyKinds(own_kinds)
+        requested = requested_specs(self.config, declared, self.kinds, self._file_of)
+        self.specs, self._where = requested.specs, requested.where
+        self._needs, self._owner = expand(self.config, self.methods, requested, self._file_of)
         self._recipes: dict[tuple[tuple[int, ...], str], Recipe] = {}
         self._digests: dict[tuple[Any, ...], str] = {}
         self._check_recipes()
+        self._check_kinds()
 
     @classmethod
     def load(
@@ -121,16 +126,8 @@ class Study:
         return self._content
 
     def content_for(self, file: Path) -> dict[str, Any]:
-        """The merged config as ``file`` is to hold it: paths of own methods relative to it."""
-        own = self._content.get("own_methods") or {}
-        if not own:
-            return self._content
-        folder = file.resolve().parent
-        moved = {
-            name: {**stanza, "file": os.path.relpath(stanza["file"], folder)}
-            for name, stanza in own.items()
-        }
-        return {**self._content, "own_methods": moved}
+        """The merged config as ``file`` is to hold it: paths of Python files relative to it."""
+        return with_relative_paths(self._content, file)
 
     # What it is made of
 
@@ -206,12 +203,25 @@ class Study:
     @cached_property
     def tables(self) -> dict[str, TableSpec]:
         """The tables asked for, by name."""
-        return {name: self.specs[name] for name in self.config.tables}
+        return {name: self.specs[name] for name in self.specs if self.kind(name).place == "tables"}
 
     @cached_property
     def figures(self) -> dict[str, TableSpec]:
         """The figures asked for, by name."""
-        return {name: self.specs[name] for name in self.config.figures}
+        return {name: self.specs[name] for name in self.specs if self.kind(name).place == "figures"}
+
+    def kind(self, name: str) -> Kind:
+        """The kind of a table or figure."""
+        return self.kinds[self.specs[name].kind]
+
+    def shown_by(self, name: str) -> dict[str, Any]:
+        """What decides how a table or figure is shown, besides its inputs, as JSON values."""
+        spec = self.specs[name]
+        return {
+            "stanza": spec.model_dump(mode="json"),
+            "settings": self.kind(name).settings(self, name),
+            "file": self.kinds.digest(spec.kind),
+        }
 
     def grid(self, method: str) -> tuple[float, ...]:
         """The lambdas at which a method is tried; ``(0,)`` without a penalty."""
@@ -243,7 +253,9 @@ class Study:
             (self._file_of("overrides"), f"overrides.{i}", override.recipe)
             for i, override in enumerate(self.config.overrides)
         ]
-        parts += [(self.config.tables_file, name, spec.recipe) for name, spec in self.specs.items()]
+        for name, spec in self.specs.items():
+            file, _, key = self._where[name].rpartition(": ")
+            parts.append((file, key, spec.recipe))
         for file, key, own in parts:
             try:
                 validate(Recipe, merge(self.config.recipe.model_dump(), own), ())
@@ -260,6 +272,13 @@ class Study:
                 fault = str(error).removeprefix("config: ")
                 file = self._file_of("recipe")
                 raise GtaError(f"{file}: recipe.{fault} (for {run.name})") from None
+
+    def _check_kinds(self) -> None:
+        for name, where in self._where.items():
+            try:
+                self.kind(name).check_study(self, name)
+            except ValueError as error:
+                raise GtaError(f"{where}: {error}") from None
 
     def _check_recipe(self, run: Run, recipe: Recipe) -> None:
         architecture = self.source_info(run.source).architecture
@@ -285,8 +304,13 @@ class Study:
     @cached_property
     def _weighty(self) -> frozenset[Run]:
         return frozenset().union(
-            *(self._needs[name] for name, spec in self.specs.items() if spec.weights)
+            *(self._needs[name] for name in self.specs if self.needs_weights(name))
         )
+
+    def needs_weights(self, name: str) -> bool:
+        """Whether a table or figure needs the trained weights of its runs."""
+        wanted = self.specs[name].weights
+        return self.kind(name).weights if wanted is None else wanted
 
     def digest(self, run: Run) -> str:
         """Digest of all that decides the numbers of a run, but data and source.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,8 @@ from gta.errors import GtaError
 from gta.methods import METHODS, Method, load_method, settings_model, settings_of
 from gta.study.config import Config, MethodSettings
 from gta.study.load import file_of, read_yaml, validate
+
+OF_FILES = ("own_methods", "own_kinds")  # stanzas of a config that name a Python file
 
 
 class StudyMethods(Mapping[str, type[Method]]):
@@ -107,27 +110,43 @@ def _origin(method: type[Method]) -> dict[str, str]:
 
 
 def with_resolved_paths(content: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
-    """A merged config whose ``own_methods`` files are absolute paths.
+    """A merged config whose files of ``own_methods`` and ``own_kinds`` are absolute paths.
 
     A relative path is relative to the config file that names it, or to the working folder where no
     file does.
     """
-    own = content.get("own_methods")
-    if not isinstance(own, Mapping):
-        return dict(content)
-    resolved = {
-        name: {**stanza, "file": str((_folder_of(name, files) / stanza["file"]).resolve())}
-        if isinstance(stanza, Mapping) and isinstance(stanza.get("file"), str)
-        else stanza
-        for name, stanza in own.items()
-    }
-    return {**content, "own_methods": resolved}
+    resolved = dict(content)
+    for key in OF_FILES:
+        own = content.get(key)
+        if isinstance(own, Mapping):
+            resolved[key] = {
+                name: {
+                    **stanza,
+                    "file": str((_folder_of(key, name, files) / stanza["file"]).resolve()),
+                }
+                if isinstance(stanza, Mapping) and isinstance(stanza.get("file"), str)
+                else stanza
+                for name, stanza in own.items()
+            }
+    return resolved
 
 
-def _folder_of(name: str, files: Sequence[Path]) -> Path:
-    """The folder of the last config file that names a method's file."""
+def with_relative_paths(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """A config of ``with_resolved_paths``, its paths relative to ``file``, which is to hold it."""
+    moved = dict(content)
+    for key in OF_FILES:
+        if content.get(key):
+            moved[key] = {
+                name: {**stanza, "file": os.path.relpath(stanza["file"], file.resolve().parent)}
+                for name, stanza in content[key].items()
+            }
+    return moved
+
+
+def _folder_of(key: str, name: str, files: Sequence[Path]) -> Path:
+    """The folder of the last config file that names a file under ``key`` and ``name``."""
     for path in reversed(files):
-        stanza = (read_yaml(path).get("own_methods") or {}).get(name)
+        stanza = (read_yaml(path).get(key) or {}).get(name)
         if isinstance(stanza, Mapping) and "file" in stanza:
             return path.parent
     return Path()

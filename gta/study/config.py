@@ -24,13 +24,8 @@ from gta.catalog import (
 from gta.methods import METHODS
 from gta.study.figures import Figures, Segmentation
 from gta.study.run import RUN_FIELDS, Run
-from gta.study.values import Name, Strict, distinct, new_names, one_of
-
-
-def _as_written(value: float) -> float:
-    if float(f"{value:g}") != value:
-        raise ValueError(f"{value} has more than six significant digits, a path cannot hold it")
-    return value + 0.0  # -0.0 becomes 0.0, which a path can hold
+from gta.study.tables import TableSpec
+from gta.study.values import Lam, Name, Rate, Strict, distinct, new_names, one_of
 
 
 def _ascending(values: tuple[float, float]) -> tuple[float, float]:
@@ -39,8 +34,6 @@ def _ascending(values: tuple[float, float]) -> tuple[float, float]:
     return values
 
 
-Rate = Annotated[float, Field(gt=0, le=100), AfterValidator(_as_written)]
-Lam = Annotated[float, Field(ge=0), AfterValidator(_as_written)]
 Positive = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]  # whole, or its first digits
@@ -291,6 +284,15 @@ class OwnMethod(Strict):
     grid: Grid | None = None
 
 
+class OwnKind(Strict):
+    """A kind of table or figure of the user's: a Python file.
+
+    ``gta.tables.kinds.TableKind`` and ``gta.figures.kinds.FigureKind`` say how to write one.
+    """
+
+    file: str
+
+
 class Config(Strict):
     """A whole study, as its YAML file says it."""
 
@@ -298,6 +300,9 @@ class Config(Strict):
     own_datasets: dict[Name, OwnDataset] = {}
     own_sources: dict[Name, OwnSource] = {}
     own_methods: dict[Name, OwnMethod] = {}
+    own_kinds: dict[Name, OwnKind] = {}
+    own_tables: dict[Name, TableSpec] = {}
+    own_figures: dict[Name, TableSpec] = {}
     digests: dict[str, Sha256] = {}
     architectures: dict[Name, str] = {}
     datasets: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
@@ -400,8 +405,9 @@ class Config(Strict):
     @field_validator("figure_settings")
     @classmethod
     def _known_figures(cls, value: Figures, info: ValidationInfo) -> Figures:
+        figures = [*info.data.get("figures", ()), *info.data.get("own_figures", ())]
         for figure in value.each:
-            one_of(figure, "figure", info.data.get("figures", ()))
+            one_of(figure, "figure", figures)
         for pictures in (value, *value.each.values()):
             for dataset in pictures.chosen:
                 one_of(dataset, "data set", _datasets(info))

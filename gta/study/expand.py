@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -10,30 +11,77 @@ from gta.catalog import MIXES
 from gta.errors import GtaError
 from gta.study.chosen_methods import StudyMethods
 from gta.study.config import Config
+from gta.study.kinds import Place, StudyKinds
 from gta.study.run import Run
 from gta.study.tables import Declarations, TableSpec
 
 FileOf = Callable[..., str]  # the file that sets a key, for messages
 
 
-def asked(config: Config, declared: Declarations, file_of: FileOf) -> dict[str, TableSpec]:
-    """The tables and figures that a config asks for, by name.
+@dataclass(frozen=True)
+class Requested:
+    """The tables and figures that a config asks for.
+
+    Attributes:
+        specs: stanzas by name, tables before figures.
+        where: file and key of each, for messages.
+    """
+
+    specs: dict[str, TableSpec]
+    where: dict[str, str]
+
+
+def requested_specs(
+    config: Config, declared: Declarations, kinds: StudyKinds, file_of: FileOf
+) -> Requested:
+    """Find what ``tables`` and ``figures`` name; own tables and figures join without being named.
+
+    Args:
+        config: of the study.
+        declared: the content of its ``tables_file``.
+        kinds: those of the package and the config's own.
+        file_of: file that sets a key of the config, for messages.
 
     Raises:
-        GtaError: if one is not declared, or ``restrict`` names what the study has not.
+        GtaError: a name is not declared or declared twice, a stanza does not fit its kind, or
+            ``restrict`` names what the study does not have.
     """
-    specs: dict[str, TableSpec] = {}
-    for kind, names, known in (
-        ("tables", config.tables, declared.tables),
-        ("figures", config.figures, declared.figures),
-    ):
-        for name in names:
-            if name not in known:
+    requested = Requested({}, {})
+    taken: dict[str, str] = {}
+    places: tuple[Place, ...] = ("tables", "figures")
+    for place in places:
+        specs: dict[str, tuple[str, str, TableSpec]] = {
+            name: (config.tables_file, place, spec)
+            for name, spec in getattr(declared, place).items()
+        }
+        for name, spec in getattr(config, f"own_{place}").items():
+            if name in specs:
                 raise GtaError(
-                    f"{file_of(kind)}: {kind}: {config.tables_file} declares no {name!r}; "
-                    f"it has: {', '.join(known)}"
+                    f"{file_of(f'own_{place}', name)}: own_{place}.{name}: {config.tables_file} "
+                    "declares one of this name; choose another"
                 )
-            specs[name] = known[name]
+            specs[name] = (file_of(f"own_{place}", name), f"own_{place}", spec)
+        for name, (file, key, spec) in specs.items():
+            if name in taken:
+                raise GtaError(
+                    f"{file}: {name!r} is declared as a table and as a figure; rename one"
+                )
+            taken[name] = place
+            kinds.check(place, f"{file}: {key}.{name}", spec)
+        for name in dict.fromkeys([*getattr(config, place), *getattr(config, f"own_{place}")]):
+            if name not in specs:
+                raise GtaError(
+                    f"{file_of(place)}: {place}: {config.tables_file} declares no {name!r}; "
+                    f"it has: {', '.join(getattr(declared, place))}"
+                )
+            file, key, spec = specs[name]
+            requested.specs[name] = spec
+            requested.where[name] = f"{file}: {key}.{name}"
+    _check_restrictions(config, requested.specs, file_of)
+    return requested
+
+
+def _check_restrictions(config: Config, specs: Mapping[str, TableSpec], file_of: FileOf) -> None:
     for name, restriction in config.restrict.items():
         if name not in specs:
             raise GtaError(
@@ -47,24 +95,28 @@ def asked(config: Config, declared: Declarations, file_of: FileOf) -> dict[str, 
                         f"{file_of('restrict', name, field)}: restrict.{name}.{field}: "
                         f"the study has no {value}"
                     )
-    return specs
 
 
 def runs_of(
-    config: Config, methods: StudyMethods, name: str, spec: TableSpec, file_of: FileOf
+    config: Config,
+    methods: StudyMethods,
+    requested: Requested,
+    name: str,
+    file_of: FileOf,
 ) -> Iterator[Run]:
     """All runs that a table or figure needs.
 
     Raises:
         GtaError: if the table names a method, mix, source role or rate that does not exist.
     """
+    spec, where = requested.specs[name], requested.where[name]
     restriction = config.restrict.get(name)
     datasets = (restriction and restriction.datasets) or config.datasets
     allowed = set((restriction and restriction.rates) or config.rates)
     for cells in spec.cells:
         chosen = [*cells.method, *(config.extra_methods if spec.extra else [])]
-        _check(config, name, "method", chosen, methods)
-        _check(config, name, "mix", cells.mix, MIXES)
+        _check(where, "method", chosen, methods)
+        _check(where, "mix", cells.mix, MIXES)
         for role in cells.source:
             if role not in config.sources:
                 raise GtaError(
@@ -82,17 +134,14 @@ def runs_of(
                 yield Run(dataset, float(rate), config.sources[role], method, mix, lam, seed)
 
 
-def _check(config: Config, table: str, kind: str, values: list[str], known: Any) -> None:
+def _check(where: str, what: str, values: list[str], known: Any) -> None:
     for value in values:
         if value not in known:
-            raise GtaError(
-                f"{config.tables_file}: {table}: there is no {kind} {value!r}; "
-                f"known: {', '.join(known)}"
-            )
+            raise GtaError(f"{where}: there is no {what} {value!r}; known: {', '.join(known)}")
 
 
 def expand(
-    config: Config, methods: StudyMethods, specs: Mapping[str, TableSpec], file_of: FileOf
+    config: Config, methods: StudyMethods, requested: Requested, file_of: FileOf
 ) -> tuple[dict[str, frozenset[Run]], dict[Run, str]]:
     """Each table's runs, and for each run the first table that needs it.
 
@@ -101,11 +150,11 @@ def expand(
     """
     needs: dict[str, frozenset[Run]] = {}
     owner: dict[Run, str] = {}
-    for name, spec in specs.items():
-        needs[name] = frozenset(runs_of(config, methods, name, spec, file_of))
+    for name, spec in requested.specs.items():
+        needs[name] = frozenset(runs_of(config, methods, requested, name, file_of))
         for run in needs[name]:
             other = owner.setdefault(run, name)
-            if specs[other].recipe != spec.recipe:
+            if requested.specs[other].recipe != spec.recipe:
                 raise GtaError(
                     f"{config.tables_file}: {other} and {name} disagree on the recipe of "
                     f"{run.name}; a run has one recipe: put one of them into a study of its own"

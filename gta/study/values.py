@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+
+
+def as_written(value: float) -> float:
+    """The number, if ``%g`` keeps all of it, as paths do; else a ValueError."""
+    if float(f"{value:g}") != value:
+        raise ValueError(f"{value} has more than six significant digits, a path cannot hold it")
+    return value + 0.0  # -0.0 becomes 0.0, which a path can hold
+
+
+Rate = Annotated[float, Field(gt=0, le=100), AfterValidator(as_written)]
+Lam = Annotated[float, Field(ge=0), AfterValidator(as_written)]
 
 
 class Strict(BaseModel):

@@ -12,12 +12,6 @@ from gta.study import Run, Study
 if TYPE_CHECKING:
     import pandas as pd
 
-# Of tables that have cells of runs, by kind: the number, and what stands behind its ±.
-NUMBERS = {
-    "accuracy": ("acc1_mean", "acc1_std"),
-    "gains": ("acc1_mean", "acc1_half"),
-    "segmentation": ("jaccard", "jaccard_std"),
-}
 HOLE = "-"
 SAME = 1e-9  # percent; accuracies are rounded to float64 alone
 
@@ -28,9 +22,9 @@ def cells_of(study: Study, name: str, runs: Iterable[Run]) -> pd.DataFrame | Non
     None where it has no such cells (a figure), or cannot be made yet.
     """
     from gta import tables
+    from gta.tables.collected import table_kind
 
-    spec = study.tables.get(name)
-    if spec is None or spec.kind not in NUMBERS:
+    if name not in study.tables or table_kind(study, name).number is None:
         return None
     try:
         frame, _ = tables.make(study, name)
@@ -46,10 +40,13 @@ def change_of(
     study: Study, name: str, before: pd.DataFrame | None, after: pd.DataFrame
 ) -> Iterator[str]:
     """Lines that tell cells before and after, as ``cells_of`` gives them."""
+    from gta.tables.collected import table_kind
     from gta.tables.layout import CHOSEN_BY, HEADINGS, title_of
 
+    number_of = table_kind(study, name).number
+    assert number_of is not None
+    mean, deviation = number_of
     fields = [*(field for field in (*HEADINGS, "protocol") if field in after)]
-    mean, deviation = NUMBERS[study.tables[name].kind]
     was = {} if before is None else _numbers(study, before, fields, mean, deviation)
     told = ""
     yield f"{name}: {study.tables[name].title}"

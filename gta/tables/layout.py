@@ -11,21 +11,9 @@ from typing import Any
 import pandas as pd
 
 from gta.catalog import MIXES
-from gta.methods import METHODS
 from gta.study import Study
 from gta.study.run import CELL
-from gta.tables.build import COUNTS
-from gta.tables.intervals import BASELINE
-from gta.tables.notes import (
-    ABOVE,
-    BELOW,
-    WITHIN,
-    choice_remarks,
-    gain_remarks,
-    hole_remarks,
-    paper_remark,
-    recipe_note,
-)
+from gta.tables.notes import WITHIN
 from gta.tables.order import PRETRAINED
 
 CHOSEN_BY = {"test": "λ by test accuracy", "heldout": "λ by held-out accuracy"}
@@ -39,7 +27,6 @@ HEADINGS = {
     "rate": "Rate",
     "selection": "",  # its titles speak for themselves
 }
-COUNT_TITLES = dict(zip(COUNTS, ("Classes", "Training images", "Test images"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -89,7 +76,7 @@ class Page:
     name: str
     title: str
     caption: str
-    blocks: list[tuple[str, pd.DataFrame]]
+    blocks: list[tuple[str, pd.DataFrame]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -119,88 +106,6 @@ def title_of(study: Study, field_name: str, value: Any) -> str:
     if field_name in ("method", "model"):
         return study.methods[value].title
     return study.dataset_info(value).title
-
-
-def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
-    """Lay out what ``gta.tables.build.accuracy`` gives: both selections side by side.
-
-    Where the table has the paper's numbers, each selection has a block of its own, and each
-    cell the paper's and the difference beside it.
-    """
-    spec = study.tables[name]
-    page = Page(name, spec.title, spec.caption, [])
-    across = spec.columns or ["rate"]
-    named = [*spec.groups, *spec.rows]
-    more = [f for f in CELL if f not in {*named, *across} and table[f].nunique() > 1]
-    down = [*named, *more]
-    highest = best(table, "acc1_mean", ["selection", *spec.groups, *across])
-    has_paper = "paper_mean" in table
-
-    def ours(row: Any) -> Cell:
-        chosen, text = choice(study, row, row.method)
-        mark, about = gain_mark(row)
-        first = bool(highest[row.Index])
-        notes = page.note(text)
-        return Cell(
-            row.acc1_mean,
-            row.acc1_std,
-            chosen,
-            notes=notes,
-            best=first,
-            mark=mark,
-            about=about,
-        )
-
-    columns: dict[str, Callable[[Any], Cell]] = {"": ours}
-    if has_paper:
-        columns = {
-            "ours": ours,
-            "paper": lambda row: Cell(row.paper_mean, row.paper_std),
-            "Δ": difference,
-        }
-    if has_paper:
-        for selection, rows in table.groupby("selection", sort=False):
-            page.blocks.append(
-                (CHOSEN_BY[str(selection)], grid(study, rows, down, across, columns))
-            )
-        page.remarks.append(paper_remark())
-    else:
-        page.blocks.append(("", grid(study, table, down, ["selection", *across], columns)))
-    seeds = ", ".join(map(str, study.config.seeds))
-    page.remarks.append(f"Mean ± sample standard deviation over seeds {seeds}.")
-    if highest.any():
-        within = " and ".join(HEADINGS[f].lower() for f in spec.groups)
-        page.remarks.append(f"Bold: the best of a column{' within a ' + within if within else ''}.")
-    page.remarks.extend(gain_remarks(study, table))
-    page.remarks.extend(hole_remarks(table))
-    page.remarks.extend(choice_remarks(study, table["method"]))
-    page.remarks.append(recipe_note(study, study.runs_of(name), partial(title_of, study)))
-    return page
-
-
-def statistics_page(study: Study, name: str, table: pd.DataFrame) -> Page:
-    """Lay out what ``gta.tables.build.statistics`` gives."""
-    spec = study.tables[name]
-    page = Page(name, spec.title, spec.caption, [])
-    beside = {"": "ours", "paper_": "paper", "delta_": "Δ"}
-    whose = beside if "paper_classes" in table else {"": ""}
-    lines = []
-    for row in table.to_dict("records"):
-        notes = page.note(row["missing"])
-        place = {"dataset": row["dataset"]}
-        lines.append(
-            [
-                _count(row[prefix + count], () if prefix else notes, prefix == "delta_", place)
-                for count in COUNTS
-                for prefix in whose
-            ]
-        )
-    names = [title_of(study, "dataset", dataset) for dataset in table["dataset"]]
-    cells = pd.DataFrame(lines, index=pd.Index(names, name=HEADINGS["dataset"]), dtype=object)
-    heads = pd.MultiIndex.from_product([COUNT_TITLES.values(), whose.values()])
-    cells.columns = heads if len(whose) > 1 else heads.get_level_values(0)
-    page.blocks.append(("", cells))
-    return page
 
 
 def choice(study: Study, row: Any, method: str) -> tuple[float, str]:
@@ -273,22 +178,7 @@ def best(table: pd.DataFrame, column: str, within: Sequence[str]) -> pd.Series[b
     return whole & (table[column] == groups.transform("max"))
 
 
-def _count(value: Any, notes: tuple[int, ...], signed: bool, place: Mapping[str, Any]) -> Cell:
-    number = nan if pd.isna(value) else float(value)
-    form = "+,.0f" if signed and number else ",.0f"
-    return Cell(number, notes=notes, form=form, place=place)
-
-
 def difference(row: Any) -> Cell:
     """Ours less the paper's, and whether it lies within two pooled deviations."""
     mark = "" if pd.isna(row.within) else WITHIN[bool(row.within)]
     return Cell(row.delta, form="+.2f", mark=mark)
-
-
-def gain_mark(row: Any) -> tuple[str, str]:
-    """The mark of a gain whose interval leaves zero, and the gain with its interval."""
-    if not hasattr(row, "gain_low") or isnan(row.gain_low):
-        return "", ""
-    ends = f"[{row.gain_low:+.2f}, {row.gain_high:+.2f}]"
-    mark = ABOVE if row.gain_low > 0 else BELOW if row.gain_high < 0 else ""
-    return mark, f"gain over {METHODS[BASELINE].title} {row.gain:+.2f} {ends}"

@@ -1,4 +1,4 @@
-"""The cells of a table, and the order in which they stand."""
+"""The cells of a table and their order."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Training: from a study's runs to their metrics, history, predictions and weights.
 
-``job`` trains a pack of runs, those that see the same batches in lock-step (``lockstep``); each
-is a ``learner`` with a ``schedule``. ``checkpoint``, ``lock`` and ``signals`` let them survive
-being killed; ``record`` writes what they leave.
+``job`` trains a pack of runs; ``lockstep`` takes the iterations of those that share batches, each
+a ``learner`` with its ``loss``, ``schedule`` and ``history``. ``checkpoint``, ``signals`` and
+``failures`` let runs survive kills and each other's errors; ``record`` writes their results.
 """
 
 from gta.train.device import pick_device

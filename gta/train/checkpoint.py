@@ -1,17 +1,20 @@
-"""Checkpoints: what an interrupted run goes on from.
+"""Checkpoints, from which an interrupted run resumes.
 
-A run's checkpoint lies at ``results/<study>/checkpoints/<run>/checkpoint.pt`` from the first
-interval to the run's end. It is a plain ``torch.save`` file of tensors, numbers and text, there
-as a whole or not at all; the checksums that its ZIP format holds tell a damaged one.
+A run's checkpoint is ``results/<study>/checkpoints/<run>/checkpoint.pt`` from the first interval
+to the run's end: a plain ``torch.save`` file of tensors, numbers and text, written as a whole or
+not at all. The checksums of its ZIP format reveal damage. ``checkpoint.json`` beside it says how
+far the run is, for those who have no torch at hand.
 """
 
 from __future__ import annotations
 
+import json
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,40 +26,40 @@ from gta.study import Run, Study
 from gta.train.learner import Learner
 from gta.train.signals import Signals, say
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a checkpoint must agree in to be gone on from.
+    """Fields that must match before a run resumes from a checkpoint.
 
     Attributes:
-        run: name.
+        run: its name.
         recipe, data, source: digests, as in the row of metrics.
-        torch: version; another one may round otherwise.
-        format: of the checkpoint.
+        torch: its version; another one may round differently.
+        format: version of the checkpoint's format.
     """
 
     run: str
     recipe: str
     data: str
     source: str
-    torch: str = str(torch.__version__)  # its own class is no plain text
+    torch: str = str(torch.__version__)  # its own class is not plain text
     format: int = FORMAT
 
     @classmethod
     def of(cls, study: Study, run: Run, origin: results.Origin) -> Identity:
-        """Of a run as it would be trained today."""
+        """The identity of a run as it would be trained today."""
         return cls(run.name, study.digest(run), origin.data, origin.source)
 
 
 def checkpoint_path(study: Study, run: Run) -> Path:
-    """Where a run's checkpoint lies."""
+    """The file of a run's checkpoint."""
     return study.folder / "checkpoints" / run.name / "checkpoint.pt"
 
 
 def save(path: Path, identity: Identity, state: Mapping[str, Any]) -> None:
-    """Write a learner's state, whole or not at all.
+    """Write a learner's state, as a whole or not at all.
 
     Raises:
         GtaError: it cannot be written.
@@ -69,11 +72,26 @@ def save(path: Path, identity: Identity, state: Mapping[str, Any]) -> None:
             raise GtaError(f"{path}: cannot be written: {reason}") from None
 
 
-def load(path: Path, identity: Identity) -> dict[str, Any] | None:
-    """Read a learner's state; None where there is none to go on from.
+def save_progress(path: Path, learner: Learner) -> None:
+    """Write how far a run is, as JSON: iteration, iterations, seconds, updated.
 
-    A file that is damaged is set aside as ``damaged.pt``, one of another recipe, data set, source
-    or version is deleted; either is told in one line on stderr.
+    Raises:
+        GtaError: it cannot be written.
+    """
+    progress = {
+        "iteration": learner.iteration,
+        "iterations": learner.recipe.iterations,
+        "seconds": learner.seconds,
+        "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    files.write_text(path, json.dumps(progress) + "\n")
+
+
+def load(path: Path, identity: Identity) -> dict[str, Any] | None:
+    """Read a learner's state; None if there is none to resume from.
+
+    A damaged file is renamed ``damaged.pt``; one of another recipe, dataset, source or version is
+    deleted. Either is reported in one line on stderr.
 
     Raises:
         GtaError: the file is there, but may not be read.
@@ -87,17 +105,17 @@ def load(path: Path, identity: Identity) -> dict[str, Any] | None:
     except Exception as error:  # zipfile and torch raise many kinds on damaged files
         path.replace(path.with_name("damaged.pt"))
         why = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
-        say(f"warning: {path}: damaged ({why}), set aside as damaged.pt; training begins anew")
+        say(f"warning: {path}: damaged ({why}), set aside as damaged.pt; training starts again")
         return None
     if found != asdict(identity):
         path.unlink()
-        say(f"{path}: of other settings, data, source or version, deleted; training begins anew")
+        say(f"{path}: of other settings, data, source or version: deleted; training starts again")
         return None
     return state
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Identity and state in a checkpoint; an error of some kind where it is damaged."""
+    """Identity and state in a checkpoint; an error of some kind if it is damaged."""
     with zipfile.ZipFile(path) as file:
         broken = file.testzip()
     if broken is not None:
@@ -107,26 +125,27 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def discard(study: Study, run: Run) -> None:
-    """Remove what an ended run has no more need of, and folders that are empty then."""
+    """Remove the checkpoint of a run that has ended, and folders that are empty then."""
     folder = checkpoint_path(study, run).parent
-    for file in folder.glob("*.pt"):
+    for file in (*folder.glob("*.pt"), *folder.glob("*.json")):
         file.unlink(missing_ok=True)
     for empty in (folder, *folder.parents):
         if empty == study.folder:
             return
-        with suppress(OSError):  # where it is not empty, or was never made
+        with suppress(OSError):  # it is not empty, or was never made
             empty.rmdir()
 
 
 def sweep(study: Study, run: Run) -> None:
-    """Remove what a killed writer of a run left half-written, under the names of ``whole``."""
+    """Remove the hidden files that a killed writer of a run left half-written."""
     written = [study.path(kind, run) for kind in ("metrics", "history", "predictions", "models")]
-    for path in (*written, checkpoint_path(study, run)):
+    checkpoint = checkpoint_path(study, run)
+    for path in (*written, checkpoint, checkpoint.with_suffix(".json")):
         for hidden in path.parent.glob(f".{path.stem}.*{path.suffix}"):
             hidden.unlink(missing_ok=True)
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes the checkpoints of learners that train together, at an interval and at a signal."""
 
     def __init__(
@@ -135,48 +154,49 @@ class Keeper:
         """Start the clock.
 
         Args:
-            study: the study; it says how many seconds lie between two rounds of writing.
+            study: the study, which gives the seconds between two rounds of writing.
             origins: today's data and source of the runs.
-            signals: what is watched.
+            signals: the signals to act on.
         """
         self._study, self._origins, self._signals = study, origins, signals
         self._last = time.monotonic()
-        self._kept: dict[Run, int] = {}  # the iteration that each checkpoint holds
+        self._written: dict[Run, int] = {}  # the iteration that each checkpoint holds
 
     def restore(self, learner: Learner) -> None:
-        """Let a learner go on from its checkpoint, where there is one that fits."""
+        """Resume a learner from its checkpoint, if there is one that fits."""
         state = load(*self._place(learner.run))
         if state is None:
             return
         learner.restore(state)
-        self._kept[learner.run] = learner.iteration
-        say(f"{self._study.title(learner.run)}: goes on from iteration {learner.iteration}")
+        self._written[learner.run] = learner.iteration
+        say(f"{self._study.title(learner.run)}: resumes from iteration {learner.iteration}")
 
     def __call__(self, learners: Sequence[Learner]) -> None:
-        """Write what is due.
+        """Write the checkpoints that are due.
 
         Raises:
             Stopped: a signal has come; the checkpoints are written.
         """
-        ending = self._signals.received  # looked at once: the next one may come at any moment
+        ending = self._signals.received  # read once: the next one may come at any moment
         seconds = self._study.config.checkpoint_seconds
         if ending or time.monotonic() - self._last >= seconds:
             for learner in learners:
-                self._keep(learner)
+                self._write(learner)
             self._last = time.monotonic()
         if ending:
             self._signals.check()
 
-    def _keep(self, learner: Learner) -> None:
-        if self._kept.get(learner.run, 0) == learner.iteration:
+    def _write(self, learner: Learner) -> None:
+        if self._written.get(learner.run, 0) == learner.iteration:
             return
         path, identity = self._place(learner.run)
         try:
             save(path, identity, learner.state())
+            save_progress(path.with_suffix(".json"), learner)
         except GtaError as error:  # the results, much smaller, may still find room
             say(f"warning: no checkpoint: {error}")
         else:
-            self._kept[learner.run] = learner.iteration
+            self._written[learner.run] = learner.iteration
 
     def _place(self, run: Run) -> tuple[Path, Identity]:
         identity = Identity.of(self._study, run, self._origins[run])

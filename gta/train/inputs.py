@@ -1,4 +1,4 @@
-"""What training reads, looked at before the first iteration: no damaged file is trained on.
+"""The inputs of training, checked before the first iteration: no damaged file is trained on.
 
 A damaged file is renamed ``*.damaged.*``, so that Snakemake, which goes by what is there, makes it
 again; the job ends with one line.
@@ -7,23 +7,71 @@ again; the job ends with one line.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
 
 from gta.data.store import Store
 from gta.errors import GtaError
-from gta.files import file_digest, put_away
-from gta.models.sources import check_weights, read_metadata
-from gta.study import Study
+from gta.files import put_away
+from gta.models.sources import Prepared, frozen_source, read_prepared
+from gta.study import Recipe, Study
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
 
 Opened = TypeVar("Opened")
 
 
-def open_store(study: Study, dataset: str) -> Store:
-    """A prepared data set, whole.
+class SourceWeights:
+    """A source as runs start from it, read once for all of them."""
 
-    Its pixels are read through once if a file of it is newer than ``store.json``, which was
+    def __init__(self, prepared: Prepared, recipe: Recipe, device: torch.device) -> None:
+        """Build nothing yet: a source that does not fit is an error of the runs that need it.
+
+        Args:
+            prepared: the source's file, read.
+            recipe: architecture and image size.
+            device: where the frozen source computes.
+        """
+        self._prepared = prepared
+        self._architecture, self._image_size = recipe.architecture, recipe.image_size
+        self._device = device
+
+    @property
+    def path(self) -> Path:
+        """The source's file."""
+        return self._prepared.path
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """The file's tensors by name, on the CPU."""
+        return self._prepared.weights
+
+    @cached_property
+    def model(self) -> VisionTransformer:
+        """The frozen source.
+
+        Raises:
+            GtaError: the weights do not fit the architecture.
+        """
+        model = frozen_source(self.weights, self.path, self._architecture, self._image_size)
+        return model.to(self._device)
+
+    @cached_property
+    def parameters(self) -> dict[str, Tensor]:
+        """The frozen source's parameters by name."""
+        return dict(self.model.named_parameters())
+
+
+def open_store(study: Study, dataset: str) -> Store:
+    """Open a prepared dataset.
+
+    Its pixels are read through once if one of its files is newer than ``store.json``, which was
     written last.
 
     Raises:
@@ -41,21 +89,14 @@ def open_store(study: Study, dataset: str) -> Store:
     return _or_put_away(look, folder / "store.json", _files(folder))
 
 
-def open_source(study: Study, name: str) -> str:
-    """Digest of a prepared source's file, whose weights are those that its metadata names.
+def open_source(study: Study, name: str) -> Prepared:
+    """Read a prepared source, whose weights must be those that its metadata name.
 
     Raises:
         GtaError: if it is missing or cannot be read; if it is damaged, it is renamed.
     """
     path = study.weights(name)
-
-    def look() -> str:
-        digest = file_digest(path)
-        if "weights_digest" in read_metadata(path):
-            check_weights(path)
-        return digest
-
-    return _or_put_away(look, path, [path])
+    return _or_put_away(lambda: read_prepared(path), path, [path])
 
 
 def _files(folder: Path) -> list[Path]:
@@ -71,7 +112,7 @@ def _or_put_away(look: Callable[[], Opened], path: Path, files: list[Path]) -> O
     try:
         return look()
     except GtaError as error:
-        if not all(map(_may_read, [path, *files])):  # it is missing, or no damage
+        if not all(map(_may_read, [path, *files])):  # it is missing or may not be read
             raise
         said = str(error).partition(";")[0]
         raise GtaError(

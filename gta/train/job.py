@@ -1,14 +1,13 @@
-"""The job that trains a pack of runs: what is done, what shares batches, what went wrong."""
+"""A training job: which runs are done, which train together, and what failed."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,22 +15,25 @@ import torch
 from gta import results
 from gta.data.store import Store
 from gta.errors import GtaError
+from gta.models.sources import Prepared
 from gta.results.writers import sole_writer
 from gta.study import Run, Study, places
+from gta.study.sharing import batch_key
 from gta.train import checkpoint
-from gta.train.checkpoint import Keeper
+from gta.train.checkpoint import CheckpointWriter
 from gta.train.device import pick_device, reset_peak_memory
 from gta.train.evaluate import Evaluated, evaluate_each
-from gta.train.inputs import open_source, open_store
-from gta.train.learner import Learner, Start
-from gta.train.lockstep import Feed, Progress, sharing, train_together
+from gta.train.failures import as_gta_error
+from gta.train.inputs import SourceWeights, open_source, open_store
+from gta.train.learner import Learner
+from gta.train.lockstep import Progress, SharedBatches, train_together
 from gta.train.record import record
 from gta.train.signals import Signals, Stopped, say
 
-# Weights and moments of the runs that train together. A bound that no machine's free memory
-# decides tells beforehand what a job needs: this, and what one run alone would need.
+# Weights and moments of the runs that train together. The limit does not depend on the machine's
+# free memory, so it is known beforehand what a job needs: this, and what one run alone would need.
 MOST_BYTES = 6 * 2**30
-MOST_RUNS = 64  # beyond, what is shared is a small part of the work
+MOST_RUNS = 64  # beyond, the shared part of the work is small
 
 
 def train_runs(
@@ -40,10 +42,10 @@ def train_runs(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> None:
-    """Train runs, those that see the same batches in lock-step; valid results are left alone.
+    """Train runs, those that see the same batches in lockstep; valid results are left alone.
 
-    A run that fails leaves its reason beside what it had before and does not stop the others.
-    One that was interrupted goes on from its checkpoint.
+    A run that fails, by whatever error, leaves its reason beside its earlier results and does not
+    stop the others. An interrupted run resumes from its checkpoint.
 
     Args:
         study: the study.
@@ -59,13 +61,13 @@ def train_runs(
     runs = list(dict.fromkeys(runs))
     stores = {name: open_store(study, name) for name in dict.fromkeys(r.dataset for r in runs)}
     sources = {name: open_source(study, name) for name in dict.fromkeys(r.source for r in runs)}
-    origins = {r: results.Origin(stores[r.dataset].digest, sources[r.source]) for r in runs}
-    job = _Job(study, where, origins, progress)
+    origins = {r: results.Origin(stores[r.dataset].digest, sources[r.source].digest) for r in runs}
+    job = _Job(study, where, sources, origins, progress)
     try:
-        for crew in crews(study, [run for run in runs if not job.is_done(run)]):
-            job.train(crew, stores[crew[0].dataset])
+        for group in lockstep_groups(study, [run for run in runs if not job.is_done(run)]):
+            job.train(group, stores[group[0].dataset])
     except Stopped as stopped:
-        say(f"stopped by {stopped.signal.name}; the next attempt goes on from the checkpoints")
+        say(f"stopped by {stopped.signal.name}; the next attempt resumes from the checkpoints")
         raise
     if job.failed:
         first = next(run for run in runs if run in job.failed)
@@ -74,131 +76,159 @@ def train_runs(
         )
 
 
-def crews(study: Study, runs: Iterable[Run]) -> Iterator[list[Run]]:
-    """Divide runs into those that train together: they see the same batches and fit in memory."""
-    alike: dict[Any, list[Run]] = defaultdict(list)
+def lockstep_groups(study: Study, runs: Iterable[Run]) -> Iterator[list[Run]]:
+    """Divide runs into those that train together: they share batches and fit in memory."""
+    sharing: dict[Any, list[Run]] = defaultdict(list)
     for run in runs:
-        alike[sharing(study, run)].append(run)
-    for members in alike.values():
-        crew: list[Run] = []
+        sharing[batch_key(run, study.recipe(run))].append(run)
+    for members in sharing.values():
+        group: list[Run] = []
         room = MOST_BYTES
         for run in members:
-            # As many bytes as the source's file, twice more for AdamW's moments.
+            # the source's file holds as many bytes as the weights; AdamW's moments, twice as many
             needed = 3 * study.weights(run.source).stat().st_size
-            if crew and (needed > room or len(crew) == MOST_RUNS):
-                yield crew
-                crew, room = [], MOST_BYTES
-            crew.append(run)
+            if group and (needed > room or len(group) == MOST_RUNS):
+                yield group
+                group, room = [], MOST_BYTES
+            group.append(run)
             room -= needed
-        yield crew
+        yield group
 
 
 @dataclass
 class _Job:
-    """What the crews of a job have in common, and why runs failed."""
+    """The common part of a job's lockstep groups, and why runs failed."""
 
     study: Study
     device: torch.device
+    sources: Mapping[str, Prepared]
     origins: Mapping[Run, results.Origin]
     progress: Progress | None
     signals: Signals = field(default_factory=Signals)
     failed: dict[Run, str] = field(default_factory=dict)
+    done: set[Run] = field(default_factory=set)
 
     def is_done(self, run: Run) -> bool:
-        """Whether a run's results are valid; if so, Snakemake is told that they were checked."""
+        """Whether a run's results are valid; if so, their time tells Snakemake of the check."""
         if not results.is_valid(self.study, run, self.origins[run]):
             return False
         self.study.path("metrics", run).touch()
         self._settle(run)
         return True
 
-    def train(self, crew: Sequence[Run], store: Store) -> None:
-        """Train and test runs that share batches, and write what they leave.
+    def train(self, group: Sequence[Run], store: Store) -> None:
+        """Train and test runs that share batches, and write their results.
 
         Raises:
             Stopped: a signal has come; checkpoints are written.
         """
         with ExitStack() as held:
-            for run in sorted(crew):  # in one order everywhere: no two jobs wait for each other
+            for run in sorted(group):  # in one order everywhere: no two jobs wait for each other
                 wait = partial(say, f"{self.study.title(run)}: waiting for the job that trains it")
                 held.enter_context(sole_writer(self.study, run, wait))
                 checkpoint.sweep(self.study, run)
                 if (damage := results.set_aside(self.study, run)) is not None:
-                    say(f"warning: {damage}; training begins anew")
-            todo = [run for run in crew if not self.is_done(run)]  # the other job may have ended
-            # Only from here on is there something to keep: until then, signals kill.
+                    say(f"warning: {damage}; training starts again")
+            todo = [run for run in group if not self.is_done(run)]  # the other job may have ended
+            # From here on there is something to keep; until then, signals kill.
             with self.signals, self._failing(todo):
-                self.signals.check()  # one may have come as the crew before wrote its results
+                self.signals.check()  # one may have come as the group before wrote its results
                 if todo:
                     self._train(todo, store)
 
     def _train(self, runs: Sequence[Run], store: Store) -> None:
         reset_peak_memory(self.device)
-        feed = Feed(self.study, runs[0], store, self.device)
-        keeper = Keeper(self.study, self.origins, self.signals)
-        learners = self._learners(runs, len(store.classes), keeper)
+        batches = SharedBatches(self.study, runs[0], store, self.device)
+        writer = CheckpointWriter(self.study, self.origins, self.signals)
+        learners = self._learners(runs, len(store.classes), writer)
         begin = time.perf_counter()
-        with feed.loader:
-            learners = train_together(learners, feed, self._fail, self.progress, keeper)
-        _say_wait(feed.loader.waited, time.perf_counter() - begin)
+        with batches.loader:
+            learners = train_together(learners, batches, self._fail, self.progress, writer)
+        _say_wait(batches.loader.waited, time.perf_counter() - begin)
         if learners:
-            with self._failing([learner.run for learner in learners]):
-                self._finish(learners, feed, keeper)
+            self._finish(learners, batches, writer)
 
-    def _learners(self, runs: Sequence[Run], classes: int, keeper: Keeper) -> list[Learner]:
-        """The runs' learners at their start or where they were interrupted."""
-        starts: dict[tuple[Path, str], Start] = {}
+    def _learners(
+        self, runs: Sequence[Run], classes: int, writer: CheckpointWriter
+    ) -> list[Learner]:
+        """The runs' learners, at their start or where they were interrupted."""
+        sources: dict[tuple[str, str, int], SourceWeights] = {}
         learners = []
         for run in runs:
-            recipe, path = self.study.recipe(run), self.study.weights(run.source)
-            start = starts.setdefault((path, recipe.architecture), Start(path, recipe, self.device))
+            recipe, prepared = self.study.recipe(run), self.sources[run.source]
+            key = run.source, recipe.architecture, recipe.image_size
+            source = sources.setdefault(key, SourceWeights(prepared, recipe, self.device))
             with self._failing([run]):
-                learner = Learner(self.study, run, classes, start, self.device)
-                keeper.restore(learner)
+                learner = Learner.of(self.study, run, classes, source, self.device)
+                writer.restore(learner)
                 learners.append(learner)
         return learners
 
-    def _finish(self, learners: Sequence[Learner], feed: Feed, keeper: Keeper) -> None:
-        """Test trained models, each batch of images made once, and write what they leave."""
-        look = partial(
-            evaluate_each,
-            [learner.model for learner in learners],
-            feed.store,
-            evaluator=feed.evaluator,
-            device=self.device,
-            after_batch=lambda: keeper(learners),
-        )
-        subset = feed.subset
-        test = look(positions=subset.test)
-        heldout: Sequence[Evaluated | None] = [None] * len(learners)
-        if subset.heldout.size:
-            heldout = look(positions=subset.heldout, with_mass=False)
-        for learner, of_test, of_heldout in zip(learners, test, heldout, strict=True):
+    def _finish(
+        self, learners: Sequence[Learner], batches: SharedBatches, writer: CheckpointWriter
+    ) -> None:
+        """Test trained models, each batch of images made once, and write their results."""
+        after_batch = partial(writer, learners)
+        try:
+            tested = _test(learners, batches, after_batch)
+        except Exception as error:  # of one run, maybe: the others are tested without it
+            if len(learners) == 1:
+                self._fail(learners[0].run, as_gta_error(error, "test"))
+                return
+            for learner in learners:
+                self._finish([learner], batches, writer)
+            return
+        for learner, (test, heldout) in zip(learners, tested, strict=True):
             run = learner.run
             with self._failing([run]):
-                record(self.study, learner, subset, of_test, of_heldout, self.origins[run])
+                record(self.study, learner, batches.subset, test, heldout, self.origins[run])
                 self._settle(run)
 
     def _settle(self, run: Run) -> None:
-        """Remove what says that a run has failed or is under way; its results are valid."""
+        """Remove checkpoint and failure note of a run whose results are valid."""
         checkpoint.discard(self.study, run)
         places.failure_path(self.study, run).unlink(missing_ok=True)
+        self.done.add(run)
 
     @contextmanager
     def _failing(self, runs: Iterable[Run]) -> Iterator[None]:
-        """An error that the block does not catch is one of these runs."""
+        """Note an error of the block as one of these runs, unless they are done or failed."""
         try:
             yield
-        except GtaError as error:
+        except Exception as error:
+            reason = as_gta_error(error, "training")
             for run in runs:
-                self._fail(run, error)
+                if run not in self.done and run not in self.failed:
+                    self._fail(run, reason)
 
     def _fail(self, run: Run, error: GtaError) -> None:
         self.failed[run] = str(error)
-        results.note_failure(self.study, run, error)
+        try:
+            results.note_failure(self.study, run, error)
+        except GtaError as unwritten:  # a full disk must not end the other runs
+            say(f"warning: {unwritten}; {self.study.title(run)} failed: {error}")
+
+
+def _test(
+    learners: Sequence[Learner], batches: SharedBatches, after_batch: Callable[[], None]
+) -> list[tuple[Evaluated, Evaluated | None]]:
+    """Results on the test images, and on the held-out ones if there are any."""
+    look = partial(
+        evaluate_each,
+        [learner.model for learner in learners],
+        batches.store,
+        evaluator=batches.evaluator,
+        device=batches.device,
+        after_batch=after_batch,
+    )
+    test = look(positions=batches.subset.test)
+    heldout: Sequence[Evaluated | None] = [None] * len(learners)
+    if batches.subset.heldout.size:
+        heldout = look(positions=batches.subset.heldout, with_mass=False)
+    return list(zip(test, heldout, strict=True))
 
 
 def _say_wait(waited: float, seconds: float) -> None:
-    """What share of the time that training took it stood waiting for augmented images."""
+    """Say for what share of the training time the job waited for augmented images."""
     if waited:
         say(f"waited for images: {waited:.1f} s of {seconds:.1f} s ({waited / seconds:.1%})")

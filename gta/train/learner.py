@@ -1,12 +1,10 @@
-"""One run's own part of training: model, optimiser, history, and steps on batches given to it."""
+"""One run's part of training: model, optimiser, history, and its steps on batches given to it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
-from pathlib import Path
+from contextlib import nullcontext
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -14,107 +12,104 @@ import torch
 from torch import Tensor, nn
 
 from gta.data.seeds import Stream, derive
-from gta.methods.readings import Readings, TapRequest
-from gta.models.sources import load_backbone, load_source, read_weights
+from gta.methods import Method, Readings, Step, TapRequest
+from gta.models.sources import load_backbone
 from gta.models.taps import Taps
 from gta.models.vit import create, initialise_head
 from gta.study import Recipe, Run, Study
-from gta.train.gradients import Gradients, Objective, check_finite, values_of
+from gta.train.history import History, Scalars
+from gta.train.inputs import SourceWeights
+from gta.train.loss import FeaturePenalty, Objective, features_of
 from gta.train.microbatch import DropPaths
 from gta.train.mixing import MIXES, Mixed
+from gta.train.precision import arithmetic
 from gta.train.schedule import build_optimiser, learning_rate
 
 if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
-
-
-class Start:
-    """A source as runs start from it, read once for all of them."""
-
-    def __init__(self, path: Path, recipe: Recipe, device: torch.device) -> None:
-        """Read nothing yet: a source that does not fit is an error of the runs that need it."""
-        self.path = path
-        self._architecture, self._image_size = recipe.architecture, recipe.image_size
-        self._device = device
-
-    @cached_property
-    def weights(self) -> dict[str, Tensor]:
-        """The file's tensors, by name."""
-        return read_weights(self.path)
-
-    @cached_property
-    def model(self) -> VisionTransformer:
-        """The frozen source."""
-        return load_source(self.path, self._architecture, self._image_size).to(self._device)
-
-    @cached_property
-    def parameters(self) -> dict[str, Tensor]:
-        """The frozen source's parameters, by name."""
-        return dict(self.model.named_parameters())
+    pass
 
 
 class Learner:
-    """A run on its way.
+    """A run in training.
 
-    Nothing random is carried from one iteration to the next: every draw follows from the run's
-    seed and the iteration, so that model, optimiser and scaler are all there is to save.
+    An iteration is ``begin``, ``add`` for each micro-batch, ``finish``. No random state is carried
+    from one iteration to the next: every draw follows from the run's seed and the iteration, so
+    model, optimiser and loss scaler are all there is to save.
 
     Attributes:
         run: its identity.
         recipe: its settings.
         mix: how its batches are mixed.
-        start: its source.
+        source: the weights it starts from.
         model: its model, on the device.
-        micro_batch: most images whose gradients it takes at once.
-        iteration: iterations done, and so the index of the next.
-        history: a row an iteration.
-        seconds: spent on training it.
+        micro_batch: largest number of images in one forward and backward pass.
+        iteration: iterations done, which is the index of the next.
+        seconds: time spent on training it.
     """
 
+    @classmethod
+    def of(
+        cls, study: Study, run: Run, classes: int, source: SourceWeights, device: torch.device
+    ) -> Learner:
+        """The learner of a study's run, at its start.
+
+        Raises:
+            GtaError: the source does not fit the model.
+        """
+        method = study.methods.create(run.method)
+        return cls(run, study.recipe(run), method, classes, source, device)
+
     def __init__(
-        self, study: Study, run: Run, classes: int, start: Start, device: torch.device
+        self,
+        run: Run,
+        recipe: Recipe,
+        method: Method,
+        classes: int,
+        source: SourceWeights,
+        device: torch.device,
     ) -> None:
         """Build the model at its start.
 
+        Args:
+            run: its identity; mix, lambda and seed are taken from it.
+            recipe: its settings.
+            method: its method, with settings.
+            classes: outputs of the head.
+            source: the weights to start from.
+            device: where it trains.
+
         Raises:
-            GtaError: the source does not fit the model, or a setting of the method is wrong.
+            GtaError: the source does not fit the model.
         """
-        self.run, self.start, self.device = run, start, device
-        self.recipe = recipe = study.recipe(run)
-        self._method = study.methods.create(run.method)
+        self.run, self.recipe, self.source, self.device = run, recipe, source, device
         mixing, settings = recipe.mixing(run.mix)
         self.mix = MIXES[mixing](**settings)
+        self._method = method
+        self._objective = Objective(self.mix, recipe.label_smoothing, method, run.lam)
         self.model = create(recipe.architecture, recipe.image_size, classes, recipe.drop_path)
-        load_backbone(self.model, start.weights, start.path)
+        load_backbone(self.model, source.weights, source.path)
         initialise_head(self.model, recipe.head_init_std, run.seed)
         self._paths = DropPaths(self.model)
         self._layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model.to(memory_format=self._layout).to(device).train()
-        self._forward = compiled(self.model) if recipe.compile else self.model
-        self._optimiser = build_optimiser(self.model, self._method, recipe)
-        half = recipe.precision == "float16"
-        self._scaler = torch.amp.GradScaler(device.type, enabled=half)
-        request = (self._method.taps or TapRequest()) | (self.mix.taps or TapRequest())
+        self._run_model = compiled(self.model) if recipe.compile else self.model
+        self._optimiser = build_optimiser(self.model, method, recipe)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
+        request = (method.taps or TapRequest()) | (self.mix.taps or TapRequest())
         self._taps = Taps(self.model, request) if request != TapRequest() else None
-        self._objective = Objective(
-            self.model,
-            self._look,
-            self.mix,
-            recipe.label_smoothing,
-            self._method,
-            run.lam,
-            lambda: start.parameters,
-        )
-        self._gradients: Gradients | None = None
         most = recipe.micro_batch if isinstance(recipe.micro_batch, int) else recipe.batch_size
         self.micro_batch = min(most, recipe.batch_size)
         self.iteration = 0
-        self.history: list[dict[str, Any]] = []
         self.seconds = 0.0
+        self._history = History(recipe.iterations)
+        self._batch: Mixed | None = None
+        self._ahead: FeaturePenalty | None = None
+        self._terms: dict[str, Tensor] = {}
+        self._correct: Tensor | float = 0.0
 
     @property
     def source_taps(self) -> TapRequest | None:
-        """What its method reads from the frozen source, None for nothing."""
+        """Readings of the frozen source that its method uses, None for none."""
         return self._method.source_taps
 
     @property
@@ -122,109 +117,129 @@ class Learner:
         """Whether all its iterations are done."""
         return self.iteration == self.recipe.iterations
 
-    def step(self, mixed: Mixed, source: Readings | None) -> None:
-        """One iteration on the whole batch at once: ``begin``, ``add`` and ``finish``.
-
-        Args:
-            mixed: the batch of this iteration, as ``mix`` made it.
-            source: what ``source_taps`` asks for, on the same images.
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """A row per iteration done; waits for the device.
 
         Raises:
-            GtaError: as ``begin``, ``add`` and ``finish``.
+            GtaError: the loss of the last iteration is not finite.
         """
-        whole = slice(0, len(mixed.images))
-        self.begin(mixed, [whole])
-        self.add(whole, source)
-        self.finish()
+        return self._history.rows
 
-    def begin(self, mixed: Mixed, parts: Sequence[slice]) -> None:
-        """Begin an iteration, or begin it anew: nothing of the run changes before ``finish``.
+    @property
+    def skipped(self) -> int | None:
+        """Iterations that float16 skipped, for its gradients overflowed; None in other types."""
+        return self._history.skipped if self._scaler.is_enabled() else None
+
+    def begin(self, batch: Mixed, parts: Sequence[slice]) -> None:
+        """Begin an iteration, or begin it again: the run does not change before ``finish``.
+
+        A penalty over the features of all images is computed here if there are several
+        micro-batches, in a forward pass without gradients.
 
         Args:
-            mixed: the batch of this iteration, as ``mix`` made it.
-            parts: its images in the micro-batches that ``add`` will be given, in order.
+            batch: the batch of this iteration, as ``mix`` made it.
+            parts: its images in the micro-batches that ``add`` will receive, in order.
 
         Raises:
             GtaError: the method's penalty cannot be computed.
         """
         begin = time.perf_counter()
-        self.forget()
+        self.reset()
+        self._batch = batch
         seed = derive(self.run.seed, Stream.DROP_PATH, self.iteration)
-        self._paths.draw(len(mixed.images), self.device, seed)
-        self._gradients = Gradients(self._objective, mixed, parts, self.iteration)
+        self._paths.draw(len(batch.images), self.device, seed)
+        if self._method.over == "features" and len(parts) > 1:
+            with torch.no_grad():
+                rows = [features_of(self._forward(batch, part)[1]) for part in parts]
+            step = self._step(Readings(), None, None)
+            self._ahead = self._objective.penalty_of_features(torch.cat(rows), step)
         self.seconds += time.perf_counter() - begin
 
     def add(self, part: slice, source: Readings | None) -> None:
-        """Add a micro-batch's share of the gradients.
+        """Add the gradients of a micro-batch to those of the iteration.
 
         Args:
-            part: which images of the batch.
-            source: what ``source_taps`` asks for, on the same images.
+            part: its images in the batch.
+            source: readings of the source that ``source_taps`` requests, on the same images.
 
         Raises:
             GtaError: the method's penalty cannot be computed.
         """
-        begin = time.perf_counter()
-        assert self._gradients is not None
-        self._gradients.add(part, source, self._scaler)
+        begin, batch = time.perf_counter(), self._batch
+        assert batch is not None
+        logits, target = self._forward(batch, part)
+        step = self._step(target, source, batch.images[part])
+        loss = self._objective.loss(logits, batch, part, step, self._ahead)
+        self._scaler.scale(loss.total).backward()
+        for name, term in loss.terms.items():
+            self._terms[name] = self._terms.get(name, 0.0) + term.detach()
+        share = (part.stop - part.start) / len(batch.images)
+        correct = (logits.argmax(1) == batch.labels[part]).float().mean()
+        self._correct = self._correct + share * correct
         self.seconds += time.perf_counter() - begin
 
     def finish(self) -> None:
-        """Update the weights once all is added: AdamW, cosine schedule.
+        """Update the weights once all micro-batches are added.
 
         Raises:
-            GtaError: if the loss is not finite, with the iteration and the terms of the loss.
+            GtaError: the loss is not finite. That of an iteration is looked at in the next one,
+                that of the last iteration at once.
         """
-        begin, iteration = time.perf_counter(), self.iteration
-        lr = learning_rate(self.recipe, iteration)
+        begin = time.perf_counter()
+        lr = learning_rate(self.recipe, self.iteration)
         for group in self._optimiser.param_groups:
             group["lr"] = lr * group["lr_multiple"]
+        before = self._loss_scale()
         self._scaler.step(self._optimiser)
         self._scaler.update()
-        assert self._gradients is not None
-        terms, accuracy = self._gradients.terms, self._gradients.accuracy
-        # Not before the next iteration: while others step, this run holds no gradients.
-        self.forget()
-        # The one wait for the device in an iteration.
-        values = values_of({**terms, "acc1": torch.as_tensor(accuracy)})
-        acc1 = 100 * values.pop("acc1")
-        check_finite(values, iteration)
-        cross_entropy = values.pop("cross_entropy")
-        self.history.append(
-            {
-                "iteration": iteration,
-                "lr": lr,
-                "cross_entropy": cross_entropy,
-                "penalty": sum(values.values()),
-                "train_acc1": acc1,
-                "heldout_acc1": None,
-            }
-        )
+        after = self._loss_scale()
+        skipped = after < before if before is not None and after is not None else None
+        scalars = Scalars(self._terms, torch.as_tensor(self._correct), skipped)
+        self.reset()  # while other runs step, this one holds no gradients
+        self._history.note(self.iteration, lr, scalars)
         self.iteration += 1
+        if self.finished:
+            self._history.settle()
         self.seconds += time.perf_counter() - begin
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Drop what was begun of an iteration, and its gradients."""
-        self._gradients = None
+        self._batch = self._ahead = None
+        self._terms, self._correct = {}, 0.0
         self._optimiser.zero_grad(set_to_none=True)
 
     def halve(self) -> bool:
-        """Take half as many images at once from now on; False where that must or can not be."""
+        """Halve the micro-batch; return False if it is fixed by the recipe or already 1."""
         if self.recipe.micro_batch != "auto" or self.micro_batch == 1:
             return False
         self.micro_batch //= 2
         return True
 
-    def _look(self, mixed: Mixed, part: slice) -> tuple[Tensor, Readings]:
-        """Logits and readings of some images of a batch."""
-        images = mixed.images[part].contiguous(memory_format=self._layout)
+    def _forward(self, batch: Mixed, part: slice) -> tuple[Tensor, Readings]:
+        """Logits (b, K) and readings of some images of a batch."""
+        images = batch.images[part].contiguous(memory_format=self._layout)
         self._paths.choose(part)
-        with autocast(self.recipe, self.device), self._taps or nullcontext():
-            logits = self._forward(images)
+        with arithmetic(self.recipe, self.device), self._taps or nullcontext():
+            logits = self._run_model(images)
             return logits, self._taps.take() if self._taps is not None else Readings()
 
+    def _step(self, target: Readings, source: Readings | None, images: Tensor | None) -> Step:
+        progress = self.iteration / self.recipe.iterations
+        return Step(self.model, target, source, self.source.parameters, images, progress)
+
+    def _loss_scale(self) -> Tensor | None:
+        """The scale of float16's loss, on the device; None in other precisions."""
+        if not self._scaler.is_enabled():
+            return None
+        return self._scaler.scale(torch.ones((), device=self.device))
+
     def state(self) -> dict[str, Any]:
-        """All that the next iteration depends on, as ``restore`` takes it back."""
+        """All that the next iteration depends on, as ``restore`` takes it back.
+
+        Raises:
+            GtaError: the loss of the last iteration is not finite.
+        """
         return {
             "iteration": self.iteration,
             "seconds": self.seconds,
@@ -235,29 +250,22 @@ class Learner:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of the same run and recipe."""
+        """Continue from a state of the same run and recipe."""
         self.model.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._scaler.load_state_dict(state["scaler"])
-        self.history = list(state["history"])
+        self._history = History(self.recipe.iterations, state["history"])
         self.seconds = state["seconds"]
         self.iteration = state["iteration"]
 
 
-def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
-    """The precision that a recipe computes in."""
-    if recipe.precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=getattr(torch, recipe.precision))
-
-
 def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The model's forward pass, compiled; the model itself stays as it is.
+    """The model's forward pass, compiled; the model itself is unchanged.
 
     torch keeps compiled code with the function's code object and does not look at hooks, so that
     two models of one class would share it, and with it the taps of the first. Each model gets a
-    code object of its own. One graph, so that nothing within is kept with timm's code; a size of
-    batch that was not seen before is compiled anew.
+    code object of its own. One graph, so that nothing within is kept with timm's code; a batch
+    size that was not seen before is compiled anew.
     """
 
     def forward(images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Lock-step training: runs that see the same batches take each iteration together.
+"""Lockstep training: runs that see the same batches take each iteration together.
 
 A batch is read and augmented once, mixed once for each way of mixing, and read by each source
 once; then every run takes its own step on it. That changes no number of any run: models share
@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -25,14 +24,16 @@ from gta.data.seeds import Stream, derive
 from gta.data.splits import subset_of
 from gta.data.store import Store
 from gta.errors import GtaError
-from gta.methods.readings import Readings
+from gta.methods import Readings
 from gta.models.taps import read_source_each
 from gta.study import Run, Study
+from gta.study.sharing import source_key
 from gta.train.evaluate import evaluate_each
-from gta.train.learner import Learner, autocast
+from gta.train.failures import Failures
+from gta.train.learner import Learner
 from gta.train.microbatch import micro_batches
 from gta.train.mixing import Mixed
-from gta.train.signals import say
+from gta.train.precision import arithmetic
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -40,28 +41,20 @@ Progress = Callable[[Run, int, int], None]
 """Called as ``progress(run, iterations_done, iterations_in_all)``."""
 
 
-def sharing(study: Study, run: Run) -> tuple[Any, ...]:
-    """What runs must agree in to see the same batches and the same test images."""
-    recipe = study.recipe(run)
-    views = recipe.augment, recipe.evaluation, recipe.image_size, recipe.mean, recipe.std
-    batches = recipe.batch_size, recipe.repeated_augmentation
-    return run.dataset, run.rate, run.seed, batches, views
-
-
-class Feed:
-    """The images of runs whose ``sharing`` is equal.
+class SharedBatches:
+    """The images of runs whose ``gta.study.sharing.batch_key`` is equal.
 
     Attributes:
-        store: the data set.
-        subset: which of its images.
+        store: the dataset.
+        subset: its images that are trained on, tested on, and held out.
         evaluator: how test images are brought to the model.
-        heldout_every: after how many iterations held-out images are classified; 0 for never.
+        heldout_every: iterations between two looks at the held-out images; 0 for never.
         device: where batches go.
-        loader: makes them; to be closed when training ends.
+        loader: makes the batches; close it when training ends.
     """
 
     def __init__(self, study: Study, run: Run, store: Store, device: torch.device) -> None:
-        """Set up for ``run`` and all that agree with it.
+        """Set up for ``run`` and all runs that share its batches.
 
         Raises:
             GtaError: there is no training or no test image, or the published lists do not fit.
@@ -85,7 +78,7 @@ class Feed:
 
 def train_together(
     learners: Iterable[Learner],
-    feed: Feed,
+    batches: SharedBatches,
     failed: Callable[[Run, GtaError], None],
     progress: Progress | None = None,
     between: Callable[[Sequence[Learner]], None] | None = None,
@@ -93,26 +86,27 @@ def train_together(
     """Train learners to their end, each iteration together; they may start at different ones.
 
     Args:
-        learners: of runs whose ``sharing`` is equal to that of ``feed``'s.
-        feed: their batches.
-        failed: told of a run that drops out; the others go on.
-        progress: told of each iteration of each run.
+        learners: of runs that share these batches.
+        batches: their batches.
+        failed: called with a run that fails; the others continue.
+        progress: called after each iteration of each run.
         between: called after each iteration with the learners that have not failed.
 
     Returns:
-        Those that did not fail.
+        The learners that did not fail.
     """
     alive = list(learners)
     while behind := [learner for learner in alive if not learner.finished]:
         iteration = min(learner.iteration for learner in behind)
         due = [learner for learner in behind if learner.iteration == iteration]
         begin, before = time.perf_counter(), {learner: learner.seconds for learner in due}
-        dropped = _iterate(due, feed, iteration)
-        for learner, error in dropped.items():
+        failures = Failures(iteration)
+        _iterate(due, batches, iteration, failures)
+        due = failures.others(due)
+        _watch(due, batches, failures)
+        due, alive = failures.others(due), failures.others(alive)
+        for learner, error in failures.errors.items():
             failed(learner.run, error)
-        alive = [learner for learner in alive if learner not in dropped]
-        due = [learner for learner in due if learner not in dropped]
-        _watch(due, feed)
         # Shared time counts in equal parts, so that the seconds of all add up to the clock's.
         own = sum(learner.seconds - before[learner] for learner in due)
         shared = time.perf_counter() - begin - own
@@ -125,105 +119,101 @@ def train_together(
     return alive
 
 
-def _iterate(due: Sequence[Learner], feed: Feed, iteration: int) -> dict[Learner, GtaError]:
-    """Take one iteration with every learner in ``due``; tell which dropped out, and why."""
-    dropped: dict[Learner, GtaError] = {}
-
-    @contextmanager
-    def dropping(concerned: Sequence[Learner], halving: bool = False) -> Iterator[None]:
-        """Errors drop those concerned, or, of memory, let them try it with fewer images at once."""
-        try:
-            yield
-        except GtaError as error:
-            for learner in concerned:
-                learner.forget()
-                dropped[learner] = error
-        except torch.OutOfMemoryError:
-            for learner in concerned:
-                learner.forget()
-                if halving and learner.halve():
-                    less = f"from here on in micro-batches of {learner.micro_batch}"
-                    say(f"{learner.run.name}: out of memory at iteration {iteration}; {less}")
-                else:
-                    dropped[learner] = _exhausted(learner, iteration)
-
-    with dropping(due):
-        images, labels = feed.loader.batch(iteration)
-        for mix, alike in _grouped(due, lambda learner: learner.mix).items():
-            with dropping(alike):
-                mixed = mix(images, labels, feed.mixing(iteration))
-                # Once over, and again for those who must take fewer images at once.
-                while left := [one for one in alike if _awaits(one, iteration, dropped)]:
-                    for group in _grouped(left, _reading).values():
-                        _step(group, mixed, dropping)
-    return dropped
-
-
-def _step(
-    group: Sequence[Learner],
-    mixed: Mixed,
-    dropping: Callable[[Sequence[Learner], bool], AbstractContextManager[None]],
+def _iterate(
+    due: Sequence[Learner], batches: SharedBatches, iteration: int, failures: Failures
 ) -> None:
-    """One step of learners whose ``_reading`` is equal; of those only that meet no error."""
-    parts = micro_batches(len(mixed.images), group[0].micro_batch)
-    ready = []
+    """One iteration of every learner in ``due``; ``failures`` takes those that fail."""
+    with failures.of(due):
+        images, labels = batches.loader.batch(iteration)
+    due = failures.others(due)
+    for mix, members in _grouped(due, lambda learner: learner.mix).items():
+        with failures.of(members):
+            mixed = mix(images, labels, batches.mixing(iteration))
+        # A learner that ran out of memory is still at this iteration, with half the micro-batch.
+        while waiting := [
+            learner for learner in failures.others(members) if learner.iteration == iteration
+        ]:
+            for group in _grouped(waiting, _source_pass).values():
+                take_step(group, mixed, failures)
+
+
+def take_step(group: Sequence[Learner], batch: Mixed, failures: Failures) -> None:
+    """One step of learners that share a source forward pass; failing learners are skipped.
+
+    Args:
+        group: learners of one source, precision and micro-batch, at the same iteration.
+        batch: the batch, as their ``mix`` made it.
+        failures: takes those that fail.
+    """
+    parts = micro_batches(len(batch.images), group[0].micro_batch)
+    readings: dict[Learner, Readings] = {}
     for learner in group:
-        with dropping([learner], True):
-            learner.begin(mixed, parts)
-            ready.append(learner)
+        with failures.of([learner], may_halve=True):
+            learner.begin(batch, parts)
     for part in parts:
-        group, ready = ready, []
-        with dropping(group, True):
-            readings = _read_source(group, mixed.images[part])
-            for learner in group:
-                with dropping([learner], True):
-                    learner.add(part, readings.get(learner))
-                    ready.append(learner)
-                if part is parts[-1] and learner in ready:
-                    with dropping([learner], False):
-                        learner.finish()
-            del readings  # they may be large: not beside the next part's
+        group = failures.in_step(group)
+        with failures.of(group, may_halve=True):
+            readings = _read_source(group, batch.images[part])
+        for learner in failures.in_step(group):
+            with failures.of([learner], may_halve=True):
+                learner.add(part, readings.get(learner))
+            if part is parts[-1] and learner in failures.in_step([learner]):
+                with failures.of([learner]):
+                    learner.finish()
+        readings = {}  # they may be large: free them before the next part's are made
+    failures.end_step()
 
 
-def _awaits(learner: Learner, iteration: int, dropped: Container[Learner]) -> bool:
-    return learner.iteration == iteration and learner not in dropped
+def step_alone(learner: Learner, batch: Mixed) -> None:
+    """One step of one learner; errors are raised.
+
+    Raises:
+        GtaError: as ``Learner.begin``, ``add`` and ``finish``.
+    """
+    parts = micro_batches(len(batch.images), learner.micro_batch)
+    learner.begin(batch, parts)
+    for part in parts:
+        learner.add(part, _read_source([learner], batch.images[part]).get(learner))
+    learner.finish()
 
 
-def _exhausted(learner: Learner, iteration: int) -> GtaError:
-    """What to say of a run that needs more memory than there is."""
-    size, auto = learner.micro_batch, learner.recipe.micro_batch == "auto"
-    remedy = "use a larger device or a smaller model" if auto else "set recipe.micro_batch: auto"
-    images = "1 image" if size == 1 else f"{size} images"
-    return GtaError(f"iteration {iteration}: out of memory with {images} at once; {remedy}")
-
-
-def _reading(learner: Learner) -> Hashable:
-    """What learners must agree in to share a source's forward pass."""
-    return learner.start, learner.recipe.precision, learner.micro_batch
+def _source_pass(learner: Learner) -> Hashable:
+    """Fields that must match for learners to share a source's forward pass."""
+    return source_key(learner.run, learner.recipe), learner.micro_batch
 
 
 def _read_source(group: Sequence[Learner], images: Tensor) -> dict[Learner, Readings]:
-    """What each learner of one source and precision reads from it, where it reads anything."""
+    """Readings of the source for each learner of a group that uses some."""
     requests = {one: one.source_taps for one in group if one.source_taps is not None}
     if not requests:
         return {}
     first = group[0]
-    with autocast(first.recipe, first.device):
-        found = read_source_each(first.start.model, images, requests.values())
+    with arithmetic(first.recipe, first.device):
+        found = read_source_each(first.source.model, images, requests.values())
     return {learner: found[request] for learner, request in requests.items()}
 
 
-def _watch(learners: Sequence[Learner], feed: Feed) -> None:
+def _watch(learners: Sequence[Learner], batches: SharedBatches, failures: Failures) -> None:
     """Add held-out accuracy and attention mass to the last row of history when they are due."""
-    every = feed.heldout_every
+    every = batches.heldout_every
     watched = [one for one in learners if every and one.iteration % every == 0]
+    for learner in watched:
+        with failures.of([learner]):
+            learner.history  # noqa: B018 - a loss that is not finite ends the run here
+    watched = failures.others(watched)
     if not watched:
         return
-    models = [learner.model for learner in watched]
-    found = evaluate_each(models, feed.store, feed.subset.heldout, feed.evaluator, feed.device)
-    for learner, said in zip(watched, found, strict=True):
-        learner.history[-1]["heldout_acc1"] = said.acc1
-        learner.history[-1]["heldout_attention_mass"] = said.attention_mass
+    with failures.of(watched):
+        found = evaluate_each(
+            [learner.model for learner in watched],
+            batches.store,
+            batches.subset.heldout,
+            batches.evaluator,
+            batches.device,
+        )
+        for learner, said in zip(watched, found, strict=True):
+            learner.history[-1]["heldout_acc1"] = said.acc1
+            learner.history[-1]["heldout_attention_mass"] = said.attention_mass
 
 
 def _grouped(

@@ -21,8 +21,8 @@ from gta.models.sources import weights_digest
 from gta.study import Run, Study
 from gta.train.device import device_name, peak_memory
 from gta.train.evaluate import Evaluated
-from gta.train.gradients import REMEDY
 from gta.train.learner import Learner
+from gta.train.loss import REMEDY
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -72,6 +72,7 @@ def record(
         "device": device_name(learner.device),
         "precision": recipe.precision,
         "attention_mass": test.attention_mass,
+        "skipped_steps": learner.skipped,
         "recipe_digest": study.digest(run),
         "data_digest": origin.data,
         "source_digest": origin.source,

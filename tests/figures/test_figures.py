@@ -22,6 +22,7 @@ from gta.attention.maps import cls_maps, overlay, upsample
 from gta.data import store as stores
 from gta.data.batches.augment import Evaluator
 from gta.errors import GtaError
+from gta.figures.files import figure_kind
 from gta.figures.gather import map_rows, mask_note, mask_rows, models_of
 from gta.figures.images import positions_of
 from gta.figures.lambda_curves import draw_over_lambda
@@ -32,6 +33,7 @@ from gta.models.sources import load_source
 from gta.models.taps import read_source
 from gta.models.vit import create
 from gta.study import Run, Study
+from gta.tables import Collected
 from tests.support.frames import metrics_frame
 from tests.support.samples import voc_like_store
 
@@ -193,7 +195,7 @@ def test_both_files_are_written_and_equal_figures_give_equal_files(workdir: Path
 
     first = save(draw(), Path("a/figure4"))
     second = save(draw(), Path("b/figure4"))
-    assert [path.name for path in first] == ["figure4.pdf", "figure4.png"]
+    assert [path.name for path in first] == ["figure4.pdf", "figure4.png", "figure4.svg"]
     assert first[0].read_bytes().startswith(b"%PDF")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     with Image.open(first[1]) as image:
@@ -445,10 +447,17 @@ def test_weights_that_are_not_there_leave_a_panel_that_says_so(drawable: Study) 
 
 @pytest.mark.parametrize("name", ["figure1", "figure3", "figure4"])
 def test_figures_are_made_and_written(drawable: Study, name: str) -> None:
-    figure = figures.make(drawable, name, metrics_frame(drawable, accuracy, accuracy))
-    written = figures.write(drawable, name, figure)
-    assert written == [drawable.folder / "figures" / f"{name}.{end}" for end in ("pdf", "png")]
-    assert all(path.stat().st_size > 1000 for path in written)
+    collected = Collected(drawable, metrics=metrics_frame(drawable, accuracy, accuracy))
+    written = figures.write(drawable, name, figures.draw(drawable, name, collected))
+    endings = ("pdf", "png", "svg", "csv")
+    assert written == [drawable.folder / "figures" / f"{name}.{end}" for end in endings]
+    assert all(path.stat().st_size > 1000 for path in written[:3])
+    numbers = pd.read_csv(written[-1])
+    if name == "figure4":
+        assert {"dataset", "rate", "lam", "acc1_mean", "acc1_std"} <= set(numbers)
+    else:
+        assert numbers["model"].unique().tolist() == [title.replace("\n", " ") for title in TITLES]
+        assert numbers["dataset"].iloc[0] == "Mini near"
 
 
 def test_a_study_without_masks_has_a_figure_3_that_says_so(drawable: Study) -> None:
@@ -458,12 +467,14 @@ def test_a_study_without_masks_has_a_figure_3_that_says_so(drawable: Study) -> N
     pixels = np.zeros((48, 48, 3), np.uint8)
     stores.write(folder, "mini_near", ["a"], [stores.Item("0", 0, "test", pixels)])
     figure = figures.make(drawable, "figure3", metrics_frame(drawable, accuracy, accuracy))
-    assert [text.get_text() for text in figure.texts] == ["No data set here has object masks."]
+    assert [text.get_text() for text in figure.texts] == ["No dataset here has object masks."]
 
 
 def test_figure_4_is_gathered_in_the_order_of_the_config(drawable: Study) -> None:
     metrics = metrics_frame(drawable, accuracy, accuracy)
-    frame, baseline, title, lam_of = figures.lambda_points(drawable, "figure4", metrics)
+    kind = figure_kind(drawable, "figure4")
+    content = kind.content(drawable, "figure4", Collected(drawable, metrics=metrics))
+    frame, baseline, title, lam_of = content
     assert lam_of == "sum"
     assert title == "GTA"
     assert frame["dataset"].drop_duplicates().tolist() == ["Mini near", "Mini far"]
@@ -472,9 +483,18 @@ def test_figure_4_is_gathered_in_the_order_of_the_config(drawable: Study) -> Non
     assert frame["acc1_mean"].tolist() == pytest.approx(expected * 2)
     assert baseline["rate"].tolist() == [15, 100] * 2
     assert baseline["acc1_mean"].tolist() == pytest.approx([51.9, 60.4] * 2)
+    numbers = kind.numbers(drawable, "figure4", content)
+    assert numbers["method"].tolist() == ["gta"] * 12 + ["finetune"] * 4
 
 
-def test_figure_4_of_several_methods_is_refused(tiny_config: dict[str, Any]) -> None:
-    study = Study(tiny_config | {"tables": ["table2"], "figures": ["figure1"]})
-    with pytest.raises(GtaError, match="figure1: accuracy over lambda is drawn of one source"):
-        figures.lambda_points(study, "figure1", metrics_frame(study, accuracy, accuracy))
+@pytest.mark.parametrize(
+    "change", [{"cells": [{"source": ["main"], "method": ["gta", "bss"]}]}, {"extra": True}]
+)
+def test_figure_4_of_several_methods_is_refused(
+    tiny_config: dict[str, Any], change: dict[str, Any]
+) -> None:
+    cells = [{"source": ["main"], "method": ["gta"]}]
+    own = {"kind": "lambda", "title": "T", "caption": "C", "cells": cells, **change}
+    line = r"own_figures\.curve: kind lambda draws one source, method and mix; declare a figure"
+    with pytest.raises(GtaError, match=line):
+        Study(tiny_config | {"own_figures": {"curve": own}})

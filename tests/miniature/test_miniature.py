@@ -108,7 +108,7 @@ def test_sources_are_of_the_official_formats(study: Study) -> None:
 def test_every_output_is_there(study: Study) -> None:
     for folder, names, formats in (
         ("tables", study.tables, ("csv", "md", "tex", "html")),
-        ("figures", study.figures, ("pdf", "png")),
+        ("figures", study.figures, ("pdf", "svg", "png", "csv")),
         ("notebooks", ("attention", "lambda", "own_analysis", "results"), ("html",)),
     ):
         files = {f"{name}.{form}" for name in names for form in formats}

@@ -23,7 +23,12 @@ from tests.support.left import contents, fail, finish, keep_weights, metrics_row
 def metrics(study: Study, run: Run, **columns: Any) -> dict[str, Any]:
     """A full row of metrics, attention mass too."""
     ended = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.UTC)
-    more = {"acc1": 50.0 + run.seed, "attention_mass": 0.8, "finished_at": ended}
+    more = {
+        "acc1": 50.0 + run.seed,
+        "attention_mass": 0.8,
+        "skipped_steps": 2,
+        "finished_at": ended,
+    }
     return metrics_row(study, run, **{**more, **columns})
 
 

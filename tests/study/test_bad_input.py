@@ -249,10 +249,13 @@ TABLE = {"kind": "accuracy", "title": "A table", "caption": "Numbers.", "cells":
     ("declared", "line"),
     [
         ({"tables": {"table2": {**TABLE, "row": []}}}, "tables.table2.row: unknown key"),
-        ({"tables": {"table2": {**TABLE, "kind": "pie"}}}, 'tables.table2.kind: "pie" should be '),
+        (
+            {"tables": {"table2": {**TABLE, "kind": "pie"}}},
+            "tables.table2.kind: there is no kind 'pie'; known: accuracy, ",
+        ),
         (
             {"tables": {"table2": {**TABLE, "rows": ["lambda"]}}},
-            "tables.table2: 'lambda' is no field of a run: dataset, rate, ",
+            "tables.table2.rows: 'lambda' is not a field of a cell: dataset, source, ",
         ),
         (
             {"tables": {"table2": {**TABLE, "cells": [{**CELLS, "rate": [0]}]}}},
@@ -268,7 +271,7 @@ TABLE = {"kind": "accuracy", "title": "A table", "caption": "Numbers.", "cells":
         ),
         (
             {"tables": {"table2": {**TABLE, "kind": "maps"}}},
-            "table2: kind maps does not belong under tables",
+            "tables.table2: kind maps does not belong under tables",
         ),
         (
             {"tables": {"table2": TABLE}, "figures": {"table2": {**TABLE, "kind": "maps"}}},
@@ -276,15 +279,15 @@ TABLE = {"kind": "accuracy", "title": "A table", "caption": "Numbers.", "cells":
         ),
         (
             {"tables": {"table2": {**TABLE, "cells": [{**CELLS, "method": ["gtaa"]}]}}},
-            "table2: there is no method 'gtaa'; known: finetune, ",
+            "tables.table2: there is no method 'gtaa'; known: finetune, ",
         ),
         (
             {"tables": {"table2": {**TABLE, "cells": [{**CELLS, "mix": ["mixup"]}]}}},
-            "table2: there is no mix 'mixup'; known: none, mixup_cutmix, transmix",
+            "tables.table2: there is no mix 'mixup'; known: none, mixup_cutmix, transmix",
         ),
         (
             {"tables": {"table2": {**TABLE, "recipe": {"lr": 0}}}},
-            "table2.recipe.lr: 0 should be greater than 0",
+            "tables.table2.recipe.lr: 0 should be greater than 0",
         ),
     ],
 )

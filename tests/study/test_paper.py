@@ -10,7 +10,7 @@ import pytest
 
 from gta.study import Run, Study
 from gta.study.load import merge, read_yaml
-from gta.train.lockstep import sharing
+from gta.study.sharing import batch_key
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_methods_and_lambdas_share_jobs_that_see_the_same_batches(paper: Study) 
     # table 2's and table 3's methods; both but the guides; fine-tuning and GTA
     assert Counter(len(pack.runs) for pack in paper.packs) == {21: 30, 13: 30, 5: 90}
     for pack in paper.packs:
-        assert len({sharing(paper, run) for run in pack.runs}) == 1
+        assert len({batch_key(run, paper.recipe(run)) for run in pack.runs}) == 1
     assert len(paper.pack_groups) == 4  # as many rules as Snakemake needs
     alone = Study({**paper.content, "pack": []})
     assert len(alone.packs) == 1470

@@ -14,9 +14,11 @@ from gta import results
 from gta.data.store import Store
 from gta.errors import GtaError
 from gta.study import Run, Study
+from gta.study.sharing import batch_key
 from gta.train import Progress
-from gta.train.learner import Learner, Start
-from gta.train.lockstep import Feed, train_together
+from gta.train.inputs import SourceWeights, open_source
+from gta.train.learner import Learner
+from gta.train.lockstep import SharedBatches, train_together
 
 CPU = torch.device("cpu")
 HARDEST = 100.0  # a lambda that leaves the logits nearly where they were
@@ -50,14 +52,22 @@ def every_kind(study: Study) -> list[Run]:
     return alike
 
 
-def learners_of(study: Study, runs: Iterable[Run]) -> tuple[list[Learner], Feed]:
+def learners_of(study: Study, runs: Iterable[Run]) -> tuple[list[Learner], SharedBatches]:
     """Learners at their start, and their batches."""
     runs = list(runs)
     store = Store(study.store(runs[0].dataset))
-    starts = {run.source: Start(study.weights(run.source), study.recipe(run), CPU) for run in runs}
+    sources = {
+        run.source: SourceWeights(open_source(study, run.source), study.recipe(run), CPU)
+        for run in runs
+    }
     classes = len(store.classes)
-    learners = [Learner(study, run, classes, starts[run.source], CPU) for run in runs]
-    return learners, Feed(study, runs[0], store, CPU)
+    learners = [Learner.of(study, run, classes, sources[run.source], CPU) for run in runs]
+    return learners, SharedBatches(study, runs[0], store, CPU)
+
+
+def key_of(study: Study, run: Run) -> tuple[Any, ...]:
+    """What runs that share batches agree in."""
+    return batch_key(run, study.recipe(run))
 
 
 def fail(run: Run, error: GtaError) -> NoReturn:

@@ -18,7 +18,7 @@ from gta.models.sources import read_weights
 from gta.study import Run, Study
 from gta.study.load import merge
 from gta.train import Progress, Stopped, checkpoint, train_runs
-from gta.train.checkpoint import Identity, Keeper, checkpoint_path, load, save
+from gta.train.checkpoint import CheckpointWriter, Identity, checkpoint_path, load, save
 from gta.train.signals import Signals
 from tests.support.samples import files_below, random_store
 from tests.train.runs import ROUGH, assert_same_results, every_kind, fit, learners_of, run_of, same
@@ -89,13 +89,13 @@ def test_an_interrupted_pack_ends_with_the_numbers_of_an_unbroken_one(
         with pytest.raises(Stopped) as stopped:
             train_runs(broken, runs, "cpu", at(iteration, receive(number)))
         assert stopped.value.code == 128 + number
-        assert f"stopped by {number.name}; the next attempt goes on" in capsys.readouterr().err
+        assert f"stopped by {number.name}; the next attempt resumes" in capsys.readouterr().err
         assert all(checkpoint_path(broken, run).exists() for run in runs)
         assert not (broken.folder / "metrics").exists()
     told: list[int] = []
     train_runs(broken, runs, "cpu", lambda run, done, of: told.append(done))
     assert sorted(told) == sorted([5, 6] * len(runs))
-    assert capsys.readouterr().err.count("goes on from iteration 4") == len(runs)
+    assert capsys.readouterr().err.count("resumes from iteration 4") == len(runs)
     assert_same_results(broken, unbroken, runs)
     assert not (broken.folder / "checkpoints").exists()
 
@@ -194,7 +194,7 @@ def test_a_full_disk_is_one_error_and_leaves_what_was_there(interrupted):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "\n" not in str(raised.value)
     assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
+    assert set(path.parent.iterdir()) == {path, path.with_suffix(".json")}
 
 
 def test_a_run_that_fails_keeps_its_checkpoint(interrupted, monkeypatch):
@@ -236,7 +236,7 @@ def test_a_signal_that_comes_as_it_is_looked_for_is_acted_on_the_next_time(make_
     class Late(Signals):
         received = property(lambda self: next(looks), lambda self, value: None)
 
-    keep = Keeper(study, {run: results.Origin("data", "source")}, Late())
+    keep = CheckpointWriter(study, {run: results.Origin("data", "source")}, Late())
     learner = fit(study, run)
     keep([learner])
     assert not checkpoint_path(study, run).exists()
@@ -289,7 +289,7 @@ def test_a_checkpoint_of_something_else_is_deleted(interrupted, capsys, change):
     said = capsys.readouterr().err
     told, waited = said.splitlines()
     assert told == (
-        f"{path}: of other settings, data, source or version, deleted; training begins anew"
+        f"{path}: of other settings, data, source or version: deleted; training starts again"
     )
     assert waited.startswith("waited for images: ")
     assert not path.exists()
@@ -323,7 +323,7 @@ def test_a_damaged_checkpoint_is_set_aside(interrupted, capsys, harm):
     assert load(path, identity) is None
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: {path}: damaged (")
-    assert line.endswith("), set aside as damaged.pt; training begins anew")
+    assert line.endswith("), set aside as damaged.pt; training starts again")
     assert path.with_name("damaged.pt").read_bytes() == damaged
     assert iterations_trained(study, run) == [1, 2, 3, 4]
     assert not (study.folder / "checkpoints").exists()

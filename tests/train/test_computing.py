@@ -64,5 +64,5 @@ def test_compiled_runs_differ_in_rounding_alone(make_study, precision):
             # enlarges rounding; the penalty, a small difference, shows that most.
             close = 2e-2 if precision == "bfloat16" else 5e-3 if row["iteration"] else 1e-4
             assert row["heldout_acc1"] is not None
-            held = {"heldout_acc1": None}
+            held = {"heldout_acc1": None, "heldout_attention_mass": None}
             assert numbers(row | held) == pytest.approx(numbers(wanted | held), rel=close)

@@ -25,10 +25,9 @@ from gta.results.writers import sole_writer
 from gta.study import Run, Study, places
 from gta.study.load import merge
 from gta.train import job, train_runs
-from gta.train.job import crews
-from gta.train.lockstep import sharing
+from gta.train.job import lockstep_groups
 from tests.support.samples import files_below, random_store
-from tests.train.runs import ROUGH, assert_same_results, every_kind, run_of
+from tests.train.runs import ROUGH, assert_same_results, every_kind, key_of, run_of
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_a_run_gives_the_same_numbers_again(make_study, method, mix):
 
 
 def test_a_pack_leaves_what_its_runs_leave_alone(make_study):
-    """Two seeds are two crews; in each, the runs train in lock-step and are tested together."""
+    """Two seeds are two groups; in each, the runs train in lock-step and are tested together."""
     packed, alone = (make_study(study=name, recipe=ROUGH) for name in ("packed", "alone"))
     runs = [*every_kind(packed), run_of(packed, "gta", seed=1), run_of(packed, seed=1)]
     train_runs(packed, runs, "cpu")
@@ -68,26 +67,26 @@ def test_the_subset_follows_the_runs_seed_or_the_studys(make_study):
     assert heldout(fixed, 0) == heldout(fixed, 1) == heldout(drawn, 1)
 
 
-def test_crews_see_the_same_batches_and_fit_in_memory(make_study, monkeypatch):
+def test_lockstep_groups_see_the_same_batches_and_fit_in_memory(make_study, monkeypatch):
     study = make_study()
     runs = list(study.runs)
-    found = list(crews(study, runs))
-    assert sorted(run for crew in found for run in crew) == runs
-    assert {(crew[0].rate, crew[0].seed) for crew in found} == {
+    found = list(lockstep_groups(study, runs))
+    assert sorted(run for group in found for run in group) == runs
+    assert {(group[0].rate, group[0].seed) for group in found} == {
         (rate, seed) for rate in (15, 100) for seed in (0, 1)
     }
-    for crew in found:
-        assert len({sharing(study, run) for run in crew}) == 1
+    for group in found:
+        assert len({key_of(study, run) for run in group}) == 1
     several = found[0]
     monkeypatch.setattr(job, "MOST_RUNS", 3)
-    assert [len(crew) for crew in crews(study, several)] == [3] * (len(several) // 3) + [
-        len(several) % 3
-    ] * (len(several) % 3 > 0)
+    assert [len(group) for group in lockstep_groups(study, several)] == [3] * (
+        len(several) // 3
+    ) + [len(several) % 3] * (len(several) % 3 > 0)
     size = 3 * study.weights("tiny_ibot").stat().st_size
     for room, expected in ((2.5 * size, 2), (size, 1), (1, 1)):
         monkeypatch.setattr(job, "MOST_BYTES", room)
-        assert len(next(iter(crews(study, several)))) == expected
-    assert list(crews(study, [])) == []
+        assert len(next(iter(lockstep_groups(study, several)))) == expected
+    assert list(lockstep_groups(study, [])) == []
 
 
 def test_test_images_are_made_once_for_all_runs(make_study, monkeypatch):

@@ -118,14 +118,14 @@ def test_runs_share_the_source_in_each_micro_batch_and_end_as_alone(make_study, 
 
 def narrow(monkeypatch: pytest.MonkeyPatch, most: int, method: str = "gta") -> None:
     """Memory that holds ``most`` images of a method's runs at once."""
-    look = Learner._look
+    look = Learner._forward
 
     def looking(self: Learner, mixed: Any, part: slice) -> Any:
         if self.run.method == method and part.stop - part.start > most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 EiB.")
         return look(self, mixed, part)
 
-    monkeypatch.setattr(Learner, "_look", looking)
+    monkeypatch.setattr(Learner, "_forward", looking)
 
 
 @pytest.mark.parametrize("method", ["gta", "bss"])

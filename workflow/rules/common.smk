@@ -63,29 +63,25 @@ def digests_of(wildcards):
     return [study.digest(run) for run in study.pack(wildcards).runs]
 
 
-def table_inputs(wildcards):
-    """What a table is made of, by its kind."""
-    kind = study.tables[wildcards.table].kind
-    if kind == "statistics":
-        return STORES
-    if kind == "segmentation":
-        return [METRICS, study.folder / "segmentation.parquet"]
-    return [METRICS, INTERVALS] if kind == "accuracy" else [METRICS]
+# What the kinds of tables and figures name as their inputs.
+INPUTS = {
+    "metrics": [METRICS],
+    "intervals": [INTERVALS],
+    "segmentation": [study.folder / "segmentation.parquet"],
+    "source": [
+        WEIGHTS[name] for role, name in study.config.sources.items() if role == "main"
+    ],
+    "stores": STORES,
+    "masks": MASK_STORES,
+}
 
 
-def figure_inputs(wildcards):
-    """Every figure chooses lambdas by the metrics; some draw images of a data set too."""
-    kind = study.figures[wildcards.figure].kind
-    if kind == "lambda":
-        return [METRICS]
-    stores = MASK_STORES if kind == "masks" else STORES
-    return [METRICS, study.weights(study.config.sources["main"]), *stores]
+def inputs_of(wildcards):
+    """What a table or figure is made of, as its kind declares."""
+    name = wildcards.get("table") or wildcards.get("figure")
+    return [path for which in study.kind(name).inputs for path in INPUTS[which]]
 
 
-def figure_settings(wildcards):
-    """What decides a figure besides its inputs; a change draws it again."""
-    spec = study.figures[wildcards.figure]
-    settings = [study.config.figure_settings.of(wildcards.figure)]
-    if spec.kind == "masks":
-        settings.append(study.config.segmentation)
-    return [section.model_dump(mode="json") for section in (spec, *settings)]
+def shown_by(wildcards):
+    """What decides a table or figure besides its inputs; a change makes it again."""
+    return study.shown_by(wildcards.get("table") or wildcards.get("figure"))

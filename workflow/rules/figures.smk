@@ -35,9 +35,9 @@ rule segmentation:
 
 rule figure:
     input:
-        figure_inputs,
+        inputs_of,
     output:
-        pdf=study.folder / "figures" / "{figure}.pdf",
+        multiext(str(study.folder / "figures" / "{figure}"), ".pdf", ".svg", ".csv"),
         png=report(
             study.folder / "figures" / "{figure}.png",
             caption="../report/figure.rst",
@@ -52,7 +52,7 @@ rule figure:
         "../../environment.yml"
     params:
         config=CONFIG,
-        settings=figure_settings,
+        settings=shown_by,
         caption=lambda wildcards: study.figures[wildcards.figure].caption,
     message:
         "{wildcards.figure}"

@@ -46,7 +46,7 @@ rule intervals:
 
 rule table:
     input:
-        table_inputs,
+        inputs_of,
     output:
         multiext(str(study.folder / "tables" / "{table}"), ".csv", ".md", ".tex"),
         html=report(
@@ -63,7 +63,7 @@ rule table:
         "../../environment.yml"
     params:
         config=CONFIG,
-        spec=lambda wildcards: study.tables[wildcards.table].model_dump(mode="json"),
+        spec=shown_by,
         caption=lambda wildcards: study.tables[wildcards.table].caption,
     message:
         "{wildcards.table}"

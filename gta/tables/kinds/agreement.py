@@ -1,20 +1,22 @@
-"""How far a study's tables agree with the paper's: cells, order of the methods, trends."""
+"""The table of agreement with the paper: cells, order of the methods, trends over rates."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from math import nan
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gta.methods import METHODS
-from gta.study import Study
+from gta.study.kinds import Input
 from gta.study.run import CELL
-from gta.tables.intervals import BASELINE
-from gta.tables.layout import CHOSEN_BY, HEADINGS, Cell, Page, title_of
-from gta.tables.reference import DEVIATIONS
+from gta.tables.kinds.base import TableKind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gta.study import Study
+    from gta.tables.collected import Collected
+    from gta.tables.layout import Cell, Page
 
 LINE = ["source", "method", "mix"]
 PLACE = ["selection", "dataset"]
@@ -22,6 +24,28 @@ COUNTS = ["cells", "compared", "judged", "within"]
 CLAIMS = ["pairs", "clear", "steps", "trends"]
 COLUMNS = ["selection", "by", "of", *COUNTS, "delta_mean", "delta_abs_mean"]
 COLUMNS += [f"{claim}{part}" for claim in CLAIMS for part in ("", "_kept")]
+BASELINE = "finetune"
+
+
+class Agreement(TableKind):
+    """How far the study's tables of accuracy agree with the paper's."""
+
+    name: ClassVar[str] = "agreement"
+    inputs: ClassVar[tuple[Input, ...]] = ("metrics", "intervals")
+    cells: ClassVar[bool] = False
+
+    def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
+        """As ``agreement`` returns it, of all tables of kind ``accuracy``."""
+        names = [other for other, spec in study.tables.items() if spec.kind == "accuracy"]
+        return agreement([collected.frame(other) for other in names])
+
+    def page(self, study: Study, name: str, frame: pd.DataFrame) -> Page:
+        """As ``agreement_page`` returns it."""
+        return agreement_page(study, name, frame)
+
+    def summary(self, study: Study, name: str, frame: pd.DataFrame) -> list[str]:
+        """A sentence for each choice of lambda, over all tables."""
+        return sentences(frame)
 
 
 def agreement(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -43,6 +67,8 @@ def agreement(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         - ``steps`` of accuracy from a rate to the next, by their sign;
         - ``trends``: gain over fine-tuning at the lowest less that at the highest rate, by sign.
     """
+    import pandas as pd
+
     beside = [table[table["paper_mean"].notna()] for table in tables if "paper_mean" in table]
     if not beside:
         return pd.DataFrame(columns=COLUMNS)
@@ -100,11 +126,13 @@ def _pairs(cells: pd.DataFrame) -> pd.DataFrame:
     """Pairs of rows of one column that the paper puts in an order."""
     column = ["table", *PLACE, "rate"]
     kept = cells[[*column, "all", *LINE, "acc1_mean", "paper_mean", "paper_std"]]
-    kept = kept.assign(place=np.arange(len(kept)))
+    kept = kept.assign(place=range(len(kept)))
     pairs = kept.merge(kept, on=[*column, "all"], suffixes=("_a", "_b"))
     pairs = pairs[pairs["place_a"] < pairs["place_b"]]
     paper = pairs["paper_mean_a"] - pairs["paper_mean_b"]
     ours = pairs["acc1_mean_a"] - pairs["acc1_mean_b"]
+    from gta.tables.reference import DEVIATIONS
+
     pooled = ((pairs["paper_std_a"] ** 2 + pairs["paper_std_b"] ** 2) / 2) ** 0.5
     pairs = pairs.assign(kept=_same_sign(ours, paper), clear=paper.abs() > DEVIATIONS * pooled)
     return pairs[paper != 0]
@@ -134,13 +162,18 @@ def _trends(cells: pd.DataFrame, place: list[str]) -> pd.DataFrame:
 
 
 def _same_sign(ours: pd.Series[float], paper: pd.Series[float]) -> pd.Series[bool]:
-    return np.sign(ours) == np.sign(paper)
+    return ((ours > 0) == (paper > 0)) & ((ours < 0) == (paper < 0))
 
 
 def agreement_page(study: Study, name: str, table: pd.DataFrame) -> Page:
-    """Lay out what ``agreement`` gives, a block for each selection."""
+    """Lay out what ``agreement`` returns, a block for each selection."""
+    import pandas as pd
+
+    from gta.tables.layout import CHOSEN_BY, Page
+    from gta.tables.reference import DEVIATIONS
+
     spec = study.tables[name]
-    page = Page(name, spec.title, spec.caption, [])
+    page = Page(name, spec.title, spec.caption)
     if table.empty:
         page.remarks.append("None of this study's cells is one of the paper's.")
         return page
@@ -167,7 +200,32 @@ def agreement_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     return page
 
 
+def sentences(table: pd.DataFrame) -> list[str]:
+    """The agreement with the paper over all tables, a sentence for each choice of lambda."""
+    from gta.tables.layout import CHOSEN_BY
+    from gta.tables.reference import DEVIATIONS
+
+    said = []
+    for row in table[table["by"] == "all"].to_dict("records"):
+        parts = [f"{row['compared']:,} of the paper's {row['cells']:,} cells compared"]
+        if row["judged"]:
+            near = f"{row['within']:,} of {row['judged']:,}"
+            parts.append(f"{near} within {DEVIATIONS:g} pooled standard deviations")
+        if row["compared"]:
+            parts.append(f"mean difference {row['delta_mean']:+.2f} points")
+        if row["pairs"]:
+            parts.append(f"{row['pairs_kept']:,} of {row['pairs']:,} pairs in the paper's order")
+        if row["trends"]:
+            kept = f"{row['trends_kept']:,} of {row['trends']:,}"
+            parts.append(f"{kept} gains change over the rates as in the paper")
+        said.append(f"{CHOSEN_BY[str(row['selection'])]}: {'; '.join(parts)}.")
+    return said
+
+
 def _line(row: dict[Hashable, Any]) -> dict[str, Cell]:
+    from gta.tables.layout import Cell
+    from gta.tables.reference import DEVIATIONS
+
     def part(count: str, of: str) -> Cell:
         return Cell(row[count], of=row[of], form=".0f") if row[of] else Cell(nan)
 
@@ -184,6 +242,8 @@ def _line(row: dict[Hashable, Any]) -> dict[str, Cell]:
 
 
 def _titles(study: Study, by: str, of: str) -> tuple[str, str]:
+    from gta.tables.layout import HEADINGS, title_of
+
     if by == "dataset":
         return HEADINGS[by], title_of(study, by, of)
     return ("Table", study.tables[of].title) if by == "table" else ("All", "")

@@ -1,24 +1,47 @@
-"""Gains over a baseline, seed by seed, with intervals."""
+"""Tables of gains over a baseline, seed by seed, with Student's intervals over seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 from math import nan, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-from gta.study import Study
 from gta.study.run import CELL
-from gta.tables.intervals import LEVEL
-from gta.tables.layout import CHOSEN_BY, Cell, Page, choice, grid, title_of
-from gta.tables.notes import choice_remarks, hole_remarks, recipe_note
-from gta.tables.order import cells_of, in_order
+from gta.tables.kinds.base import TableKind
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from gta.study import Study
+    from gta.study.tables import TableSpec
+    from gta.tables.collected import Collected
+    from gta.tables.layout import Cell, Page
 
 PLACE = ["selection", *(field for field in CELL if field != "method")]
+
+
+class Gains(TableKind):
+    """Accuracy, gain over ``baseline`` and attention mass, with intervals over seeds."""
+
+    name: ClassVar[str] = "gains"
+    number: ClassVar[tuple[str, str] | None] = ("acc1_mean", "acc1_half")
+
+    def check(self, spec: TableSpec) -> None:
+        """The baseline is one of the table's methods."""
+        methods = {method for cells in spec.cells for method in cells.method}
+        if spec.baseline not in methods:
+            raise ValueError(f"baseline: {spec.baseline!r} is not one of the table's methods")
+
+    def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
+        """As ``gains`` returns it."""
+        return gains(study, name, collected.metrics, collected.selected)
+
+    def page(self, study: Study, name: str, frame: pd.DataFrame) -> Page:
+        """As ``gains_page`` returns it."""
+        return gains_page(study, name, frame)
 
 
 def half_width(values: NDArray[np.floating]) -> float:
@@ -27,6 +50,8 @@ def half_width(values: NDArray[np.floating]) -> float:
     t(0.975, n - 1) s / sqrt(n), with s of ddof 1.
     """
     from scipy import stats  # half a second to import
+
+    from gta.tables.intervals import LEVEL
 
     if len(values) < 2:
         return nan
@@ -56,6 +81,10 @@ def gains(
         missing``. Percent; the halves are half the width of a 95 % interval over seeds. A hole is
         NaN; the baseline has no gain.
     """
+    import pandas as pd
+
+    from gta.tables.order import cells_of, in_order
+
     baseline = study.tables[name].baseline
     cells = cells_of(study, name).merge(selected, on=CELL, how="left").to_dict("records")
     runs = metrics.set_index([*CELL, "lam"]).sort_values("seed").sort_index(kind="stable")
@@ -81,15 +110,18 @@ def gains(
 
 def _seeds(runs: pd.DataFrame, cell: Mapping[Any, Any]) -> pd.DataFrame:
     """The runs of a cell at its lambda, by seed; none in a hole."""
-    if pd.isna(cell["lam"]):
+    if cell["lam"] != cell["lam"]:  # NaN
         return runs.iloc[:0].set_index("seed")
     return runs.loc[[tuple(cell[field] for field in [*CELL, "lam"])]].set_index("seed")
 
 
 def gains_page(study: Study, name: str, table: pd.DataFrame) -> Page:
-    """Lay out what ``gains`` gives, a block for each selection."""
+    """Lay out what ``gains`` returns, a block for each selection."""
+    from gta.tables.layout import CHOSEN_BY, Cell, Page, choice, grid, title_of
+    from gta.tables.notes import choice_remarks, hole_remarks, recipe_note
+
     spec = study.tables[name]
-    page = Page(name, spec.title, spec.caption, [])
+    page = Page(name, spec.title, spec.caption)
 
     def accuracy(row: Any) -> Cell:
         chosen, text = choice(study, row, row.method)

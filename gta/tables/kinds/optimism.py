@@ -1,17 +1,34 @@
-"""What choosing lambda on the test set, as the paper does, adds to the accuracy reported there."""
+"""Tables of the optimism of choosing lambda on the test set, as the paper does."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
-
-from gta.study import Study
 from gta.study.run import CELL
-from gta.tables.layout import Cell, Page, choice_note, grid
-from gta.tables.notes import choice_remarks, hole_remarks
-from gta.tables.order import in_order
+from gta.tables.kinds.base import TableKind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gta.study import Study
+    from gta.tables.collected import Collected
+    from gta.tables.layout import Cell, Page
+
+
+class Optimism(TableKind):
+    """Accuracy at the lambda chosen on the test set less that at the held-out choice."""
+
+    name: ClassVar[str] = "optimism"
+    cells: ClassVar[bool] = False
+
+    def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
+        """As ``optimism`` returns it."""
+        return optimism(study, name, collected.metrics, collected.selected)
+
+    def page(self, study: Study, name: str, frame: pd.DataFrame) -> Page:
+        """As ``optimism_page`` returns it."""
+        return optimism_page(study, name, frame)
 
 
 def optimism(
@@ -32,6 +49,8 @@ def optimism(
         ``chosen_at`` (rate of the held-out choice) and ``missing``. A hole of either selection
         is one here.
     """
+    from gta.tables.order import in_order
+
     several = [method for method in selected["method"].unique() if len(study.grid(method)) > 1]
     cells = selected[selected["method"].isin(several)]
     test, heldout = (cells[cells["selection"] == rule] for rule in ("test", "heldout"))
@@ -53,9 +72,12 @@ def optimism(
 
 
 def optimism_page(study: Study, name: str, table: pd.DataFrame) -> Page:
-    """Lay out what ``optimism`` gives: means over data sets, then every cell."""
+    """Lay out what ``optimism`` returns: means over datasets, then every cell."""
+    from gta.tables.layout import Cell, Page, grid
+    from gta.tables.notes import choice_remarks, hole_remarks
+
     spec = study.tables[name]
-    page = Page(name, spec.title, spec.caption, [])
+    page = Page(name, spec.title, spec.caption)
     if table.empty:
         page.remarks.append("No method of this study has several lambdas: nothing was chosen.")
         return page
@@ -86,6 +108,8 @@ def optimism_page(study: Study, name: str, table: pd.DataFrame) -> Page:
 
 
 def _cell(page: Page, row: Any) -> Cell:
+    from gta.tables.layout import Cell, choice_note
+
     notes = page.note(choice_note(row))
     if row.lam_test == row.lam_heldout:
         return Cell(0, notes=notes, form=".0f")

@@ -1,36 +1,56 @@
-"""Masks from attention: sources before fine-tuning, and runs at their lambda."""
+"""Tables of masks from attention: sources before fine-tuning, and runs at their lambda."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from math import nan
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
-
-from gta.study import Run, Study
+from gta.study import Run
 from gta.study.commands import command
+from gta.study.kinds import Input
 from gta.study.run import CELL, IDENTITY, identity_of
-from gta.tables.layout import (
-    Cell,
-    Page,
-    best,
-    choice,
-    difference,
-    grid,
-    title_of,
-)
-from gta.tables.missing import UNMEASURED, describe
-from gta.tables.notes import choice_remarks, hole_remarks, paper_remark, recipe_note
-from gta.tables.order import PRETRAINED, cells_of, in_order
-from gta.tables.reference import within
+from gta.tables.kinds.base import TableKind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gta.study import Study
+    from gta.tables.collected import Collected
+    from gta.tables.layout import Cell, Page
 
 PERCENT = 100.0
 PROTOCOL = ["protocol", "mass", "heads", "ignore_void"]
 MEASURES = ["jaccard", "matched_jaccard", "attention_mass"]
 PARTS = [f"{measure}{part}" for measure in MEASURES for part in ("", "_std")]
 MEASURE_TITLES = {"matched_jaccard": "Matched Jaccard", "attention_mass": "Attention mass"}
+
+
+class Segmentation(TableKind):
+    """Jaccard indices and attention mass of the last block's [cls] attention."""
+
+    name: ClassVar[str] = "segmentation"
+    inputs: ClassVar[tuple[Input, ...]] = ("metrics", "segmentation")
+    weights: ClassVar[bool] = True
+    number: ClassVar[tuple[str, str] | None] = ("jaccard", "jaccard_std")
+
+    def check_study(self, study: Study, name: str) -> None:
+        """The weights of its runs are kept."""
+        if study.config.keep_weights == "none":
+            raise ValueError(
+                "kind segmentation needs trained weights, but the config keeps none; "
+                "set keep_weights: figures, or leave the table out"
+            )
+
+    def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
+        """As ``segmentation`` returns it."""
+        reference = collected.reference(name)
+        return segmentation(study, name, collected.selected, collected.segmentation, reference)
+
+    def page(self, study: Study, name: str, frame: pd.DataFrame) -> Page:
+        """As ``segmentation_page`` returns it."""
+        return segmentation_page(study, name, frame)
 
 
 def segmentation(
@@ -58,6 +78,11 @@ def segmentation(
         deviations (ddof 1) over seeds. ``dataset`` is the one trained on, ``rate`` and ``lam``
         are NaN for a source before fine-tuning.
     """
+    import pandas as pd
+
+    from gta.tables.order import cells_of, in_order
+    from gta.tables.reference import within
+
     chosen = cells_of(study, name).merge(selected, on=CELL, how="left")
     protocols = _protocols(study, measured)
     cells = chosen.merge(_places(study, chosen, measured), on="dataset")
@@ -81,6 +106,8 @@ def segmentation(
 
 def _protocols(study: Study, measured: pd.DataFrame) -> pd.DataFrame:
     """The protocols that were measured; else those that the config asks for."""
+    import pandas as pd
+
     found = measured[PROTOCOL].drop_duplicates()
     if len(found):
         return found
@@ -90,6 +117,8 @@ def _protocols(study: Study, measured: pd.DataFrame) -> pd.DataFrame:
 
 def _places(study: Study, cells: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     """On whose masks the models of each data set were measured; else on whose they are to be."""
+    import pandas as pd
+
     found = measured[["dataset", "evaluated_on"]].dropna().drop_duplicates()
     places = cells[["dataset"]].drop_duplicates().merge(found, on="dataset", how="left")
     to_be = places["dataset"]
@@ -102,6 +131,9 @@ def _pretrained(
     study: Study, cells: pd.DataFrame, protocols: pd.DataFrame, measured: pd.DataFrame
 ) -> pd.DataFrame:
     """Sources before fine-tuning, on each data set's masks."""
+    from gta.tables.missing import UNMEASURED
+    from gta.tables.order import PRETRAINED
+
     keys = ["source", "evaluated_on", "protocol"]
     before = measured[measured["method"].isna()]
     means = before.groupby(keys)[MEASURES].mean().reset_index()
@@ -123,6 +155,8 @@ def _trained(
     study: Study, cells: pd.DataFrame, protocols: pd.DataFrame, measured: pd.DataFrame
 ) -> pd.DataFrame:
     """The runs of each cell at its lambda, over seeds."""
+    from gta.tables.missing import UNMEASURED, describe
+
     keys = [*CELL, "lam", "evaluated_on"]
     wanted = measured.merge(cells[keys].drop_duplicates(), on=keys)
     how = {"n": ("seed", "size")}
@@ -144,9 +178,14 @@ def _trained(
 
 
 def segmentation_page(study: Study, name: str, table: pd.DataFrame) -> Page:
-    """Lay out what ``segmentation`` gives: both selections side by side."""
+    """Lay out what ``segmentation`` returns, both selections side by side."""
+    import pandas as pd
+
+    from gta.tables.layout import Cell, Page, difference, grid, title_of
+    from gta.tables.notes import choice_remarks, hole_remarks, paper_remark, recipe_note
+
     spec = study.tables[name]
-    page = Page(name, spec.title, spec.caption, [])
+    page = Page(name, spec.title, spec.caption)
     elsewhere = table["dataset"].notna() & (table["dataset"] != table["evaluated_on"])
     down = ["evaluated_on", *(["dataset"] if elsewhere.any() else []), "model"]
     down += [f for f in ("source", "mix") if table[f].nunique() > 1] + ["rate"]
@@ -196,6 +235,8 @@ def segmentation_page(study: Study, name: str, table: pd.DataFrame) -> Page:
 def _measure(
     page: Page, study: Study, rows: pd.DataFrame, name: str, with_lam: bool = False
 ) -> Callable[[Any], Cell]:
+    from gta.tables.layout import Cell, best, choice
+
     highest = best(rows, name, ["selection", "evaluated_on"])
 
     def cell(row: Any) -> Cell:

@@ -22,7 +22,7 @@ from gta.data.store import Store
 from gta.errors import GtaError
 from gta.study import Run, Study
 from gta.study.load import merge
-from gta.train.lockstep import Feed
+from gta.train.lockstep import SharedBatches
 from tests.support.archives import Size, build, lay_out
 from tests.support.loopback import give, host
 
@@ -277,5 +277,5 @@ def test_published_lists(layout, fault, tiny_config, workdir, catalog):
     assert len(subset.heldout) == 3
     assert not set(subset.heldout) & set(subset.train)
     # and the trainer takes them
-    fed = Feed(study, run, store, torch.device("cpu")).subset
+    fed = SharedBatches(study, run, store, torch.device("cpu")).subset
     np.testing.assert_array_equal(fed.train, subset.train)

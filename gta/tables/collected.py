@@ -1,0 +1,136 @@
+"""What tables are made of: a study's files, each read once and only when it is asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gta import results
+from gta.data.store import Store
+from gta.errors import GtaError
+from gta.results import State
+from gta.study import Run, Study
+from gta.study.run import IDENTITY, identity_of
+from gta.tables.intervals import INTERVALS, read_intervals
+from gta.tables.kinds import TableKind
+from gta.tables.missing import UNCOLLECTED
+from gta.tables.reference import read_reference
+from gta.tables.selection import ACCURACIES, select
+
+
+class Collected:
+    """What the runs of a study have left.
+
+    Attributes:
+        study: whose.
+    """
+
+    def __init__(self, study: Study, **given: Any) -> None:
+        """Read nothing yet.
+
+        Args:
+            study: the study.
+            given: attributes that are known already, such as ``metrics``.
+        """
+        self.study = study
+        self._frames: dict[str, pd.DataFrame] = {}
+        self.__dict__.update(given)
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Identity, accuracies and attention mass of each run that is done.
+
+        Raises:
+            GtaError: if they are missing or damaged.
+        """
+        return results.read_collected(self.study, *ACCURACIES, "attention_mass")
+
+    @cached_property
+    def states(self) -> dict[Run, State]:
+        """Why runs of the study are not among the metrics."""
+        return states_of_missing(self.study, self.metrics)
+
+    @cached_property
+    def selected(self) -> pd.DataFrame:
+        """Lambda and accuracy of each cell, as ``gta.tables.select`` returns them."""
+        return select(self.study, self.metrics, self.states)
+
+    @cached_property
+    def intervals(self) -> pd.DataFrame:
+        """Intervals of gains, of the schema ``INTERVALS``; empty where none were computed.
+
+        Raises:
+            GtaError: if they are damaged.
+        """
+        found = read_intervals(self.study)
+        return (INTERVALS.empty_table() if found is None else found).to_pandas()
+
+    @cached_property
+    def segmentation(self) -> pd.DataFrame:
+        """Measures of masks from attention, of the schema ``gta.attention.SEGMENTATION``.
+
+        Raises:
+            GtaError: if they are missing or damaged.
+        """
+        path = self.study.folder / "segmentation.parquet"
+        try:
+            return pq.ParquetFile(path).read().to_pandas()
+        except FileNotFoundError:
+            raise GtaError(f"{path}: missing; `gta segmentation` makes it") from None
+        except (OSError, pa.ArrowException) as error:
+            raise GtaError(f"{path}: damaged: {error}; delete it and run `snakemake`") from None
+
+    @cached_property
+    def counts(self) -> list[dict[str, Any]]:
+        """Classes and images of each dataset that is prepared."""
+        counts = []
+        for dataset in self.study.config.datasets:
+            folder = self.study.store(dataset)
+            if (folder / "store.json").exists():
+                store = Store(folder)
+                row: dict[str, Any] = {"dataset": dataset, "classes": len(store.classes)}
+                for split in ("train", "test"):
+                    row[f"{split}_images"] = np.sum(store.splits == split)
+                counts.append(row)
+        return counts
+
+    def reference(self, name: str) -> pd.DataFrame | None:
+        """The paper's numbers for a table; None where its stanza names none.
+
+        Raises:
+            GtaError: if the file cannot be read.
+        """
+        return read_reference(self.study, name)
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """The tidy frame of a table, computed once.
+
+        Raises:
+            GtaError: if a file that it is made of is missing or damaged.
+        """
+        if name not in self._frames:
+            self._frames[name] = table_kind(self.study, name).frame(self.study, name, self)
+        return self._frames[name]
+
+
+def table_kind(study: Study, name: str) -> TableKind:
+    """The kind of a table."""
+    kind = study.kind(name)
+    assert isinstance(kind, TableKind)
+    return kind
+
+
+def states_of_missing(study: Study, metrics: pd.DataFrame) -> dict[Run, State]:
+    """Why runs of a study are not among its collected metrics."""
+    there = set(metrics[IDENTITY].itertuples(index=False, name=None))
+    found: dict[Run, State] = {}
+    for run in study.runs:
+        if identity_of(run) not in there:
+            state = results.state_of(study, run)
+            found[run] = UNCOLLECTED if state.state == "done" else state
+    return found

@@ -1,0 +1,169 @@
+"""Tables of top-1 accuracies: each cell at its chosen lambda, the paper's number beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import isnan
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gta.methods import METHODS
+from gta.study.kinds import Input
+from gta.study.run import CELL
+from gta.tables.kinds.base import TableKind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gta.study import Study
+    from gta.tables.collected import Collected
+    from gta.tables.layout import Cell, Page
+
+
+class Accuracy(TableKind):
+    """Mean accuracy over seeds by both choices of lambda, with marks of gains over fine-tuning."""
+
+    name: ClassVar[str] = "accuracy"
+    inputs: ClassVar[tuple[Input, ...]] = ("metrics", "intervals")
+    number: ClassVar[tuple[str, str] | None] = ("acc1_mean", "acc1_std")
+    unnamed: ClassVar[str] = "ours"
+
+    def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
+        """As ``accuracy`` returns it."""
+        reference = collected.reference(name)
+        return accuracy(study, name, collected.selected, reference, collected.intervals)
+
+    def page(self, study: Study, name: str, frame: pd.DataFrame) -> Page:
+        """As ``accuracy_page`` returns it."""
+        return accuracy_page(study, name, frame)
+
+
+def accuracy(
+    study: Study,
+    name: str,
+    selected: pd.DataFrame,
+    reference: pd.DataFrame | None = None,
+    intervals: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Accuracies of each cell, the paper's beside them.
+
+    Args:
+        study: the study.
+        name: of the table.
+        selected: as ``gta.tables.select`` gives it.
+        reference: the paper's: table, dataset, source, method, mix, rate, acc1_mean, acc1_std.
+        intervals: of the gains over fine-tuning, of the schema ``gta.tables.INTERVALS``.
+
+    Returns:
+        A row for each selection and cell, in the order of display: ``table, selection, dataset,
+        source, method, mix, rate, lam, n, acc1_mean, acc1_std``; where a cell is the paper's,
+        ``paper_mean, paper_std, delta`` and ``within`` (whether ``delta`` lies within two pooled
+        deviations; see ``gta.tables.reference.pooled_std``); with intervals, ``gain, gain_low,
+        gain_high``; ``chosen_at`` (rate at which lambda was chosen) and ``missing`` (why a cell
+        is a hole and what to run, else empty). Accuracies in percent, deviations with ddof 1,
+        ``delta`` ours less the paper's.
+    """
+    from gta.tables.intervals import GAIN, with_gains
+    from gta.tables.order import cells_of, in_order
+    from gta.tables.reference import within
+
+    table = cells_of(study, name).merge(selected, on=CELL, how="left")
+    table = in_order(study, name, table.assign(table=name))
+    identity = ["table", "selection", "dataset", "source", "method", "mix", "rate"]
+    columns = [*identity, "lam", "n", "acc1_mean", "acc1_std"]
+    if reference is not None:
+        keys = ["table", *CELL]
+        paper = reference.rename(columns={"acc1_mean": "paper_mean", "acc1_std": "paper_std"})
+        paper = paper[[*keys, "paper_mean", "paper_std"]].astype({"rate": float})
+        joined = table.merge(paper, on=keys, how="left", validate="many_to_one")
+        if joined["paper_mean"].notna().any():
+            table = joined.assign(delta=joined["acc1_mean"] - joined["paper_mean"])
+            table["within"] = within(
+                table["delta"], table["acc1_std"], table["n"], table["paper_std"]
+            )
+            columns += ["paper_mean", "paper_std", "delta", "within"]
+    if intervals is not None:
+        table = with_gains(table, selected, intervals)
+        columns += GAIN
+    return table[[*columns, "chosen_at", "missing"]]
+
+
+def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
+    """Lay out what ``accuracy`` returns, both selections side by side.
+
+    Where the table has the paper's numbers, each selection has a block of its own, and each
+    cell the paper's and the difference beside it.
+    """
+    from gta.tables import notes
+    from gta.tables.layout import (
+        CHOSEN_BY,
+        HEADINGS,
+        Cell,
+        Page,
+        best,
+        choice,
+        difference,
+        grid,
+        title_of,
+    )
+
+    spec = study.tables[name]
+    page = Page(name, spec.title, spec.caption)
+    across = spec.columns or ["rate"]
+    named = [*spec.groups, *spec.rows]
+    more = [f for f in CELL if f not in {*named, *across} and table[f].nunique() > 1]
+    down = [*named, *more]
+    highest = best(table, "acc1_mean", ["selection", *spec.groups, *across])
+    has_paper = "paper_mean" in table
+
+    def ours(row: Any) -> Cell:
+        chosen, text = choice(study, row, row.method)
+        mark, about = gain_mark(row)
+        first = bool(highest[row.Index])
+        return Cell(
+            row.acc1_mean,
+            row.acc1_std,
+            chosen,
+            notes=page.note(text),
+            best=first,
+            mark=mark,
+            about=about,
+        )
+
+    columns: dict[str, Callable[[Any], Cell]] = {"": ours}
+    if has_paper:
+        columns = {
+            "ours": ours,
+            "paper": lambda row: Cell(row.paper_mean, row.paper_std),
+            "Δ": difference,
+        }
+    if has_paper:
+        for selection, rows in table.groupby("selection", sort=False):
+            page.blocks.append(
+                (CHOSEN_BY[str(selection)], grid(study, rows, down, across, columns))
+            )
+        page.remarks.append(notes.paper_remark())
+    else:
+        page.blocks.append(("", grid(study, table, down, ["selection", *across], columns)))
+    seeds = ", ".join(map(str, study.config.seeds))
+    page.remarks.append(f"Mean ± sample standard deviation over seeds {seeds}.")
+    if highest.any():
+        within = " and ".join(HEADINGS[f].lower() for f in spec.groups)
+        page.remarks.append(f"Bold: the best of a column{' within a ' + within if within else ''}.")
+    page.remarks.extend(notes.gain_remarks(study, table))
+    page.remarks.extend(notes.hole_remarks(table))
+    page.remarks.extend(notes.choice_remarks(study, table["method"]))
+    page.remarks.append(notes.recipe_note(study, study.runs_of(name), partial(title_of, study)))
+    return page
+
+
+def gain_mark(row: Any) -> tuple[str, str]:
+    """The mark of a gain whose interval excludes zero, and the gain with its interval."""
+    from gta.tables.intervals import BASELINE
+    from gta.tables.notes import ABOVE, BELOW
+
+    if not hasattr(row, "gain_low") or isnan(row.gain_low):
+        return "", ""
+    ends = f"[{row.gain_low:+.2f}, {row.gain_high:+.2f}]"
+    mark = ABOVE if row.gain_low > 0 else BELOW if row.gain_high < 0 else ""
+    return mark, f"gain over {METHODS[BASELINE].title} {row.gain:+.2f} {ends}"
