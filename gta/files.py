@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from errno import EACCES, ENOSPC, EROFS
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -128,7 +129,8 @@ def _taken(lock: FileLock) -> bool:
         return False
     except OSError as error:
         reason = error.strerror or error
-        raise GtaError(f"{path}: cannot be locked: {reason}; locks need flock there") from None
+        hint = "" if error.errno in (EACCES, EROFS, ENOSPC) else "; locks need flock there"
+        raise GtaError(f"{path}: cannot be locked: {reason}{hint}") from None
     return True
 
 
@@ -149,19 +151,19 @@ def is_held(path: Path) -> bool:
 
 
 @contextmanager
-def path_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a path, a hidden file beside it; other processes wait here.
+def path_lock(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock of a path, a hidden file beside it; other processes wait.
+
+    Args:
+        path: what only one process may write.
+        on_wait: called once, if another process holds the lock.
 
     Raises:
-        GtaError: if the folder cannot be written to.
+        GtaError: if the folder cannot be written to, or the file system has no locks.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire()
     except OSError as error:
-        raise GtaError(f"{path}: cannot be written: {error.strerror or error}") from None
-    try:
+        raise GtaError(f"{path}: cannot be written: {error.strerror}") from None
+    with hold_one([path.with_name(f".{path.name}.lock")], on_wait):
         yield
-    finally:
-        lock.release()

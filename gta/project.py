@@ -76,8 +76,17 @@ def as_typed(file: Path) -> str:
 
 
 def resolve(path: str, root: Path = Path()) -> Path:
-    """A path of a config or an environment variable, relative to the project's folder."""
-    return root / Path(path).expanduser()
+    """A path of a config or an environment variable, relative to the project's folder.
+
+    Raises:
+        GtaError: if it names the home of an unknown user, or holds a NUL character.
+    """
+    if "\0" in path:
+        raise GtaError(f"{path!r}: a path cannot hold a NUL character")
+    try:
+        return root / Path(path).expanduser()
+    except RuntimeError:
+        raise GtaError(f"{path}: there is no such user's home folder") from None
 
 
 def folder_of(variable: str, default: str, root: Path = Path()) -> Path:

@@ -153,7 +153,7 @@ def test_what_is_no_notebook_is_said(tiny_study: Study, workdir: Path) -> None:
 def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder with a small study that is done, but for one run and for table 4."""
     from gta.data.prepare import prepare
-    from gta.models.sources import prepare_source
+    from gta.models.originals import prepare_source
     from gta.train import train_runs
 
     root = Path(__file__).resolve().parent.parent

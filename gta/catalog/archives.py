@@ -11,11 +11,12 @@ class Archive:
 
     Attributes:
         file: its name there.
-        urls: where it can be fetched, in order; empty where it can only be placed by hand.
+        urls: where it can be fetched, in order; empty if it can only be placed by hand.
         md5: hexadecimal digest, where its publisher names one.
         sha256: hexadecimal digest, or its first digits where no more is published.
         size: in bytes, where known.
         other_names: names under which people have it too.
+        own: whether it is the user's own, who may replace it at any time.
     """
 
     file: str
@@ -24,16 +25,17 @@ class Archive:
     sha256: str | None = None
     size: int | None = None
     other_names: tuple[str, ...] = ()
+    own: bool = False
 
 
 @dataclass(frozen=True)
 class Form:
-    """Archives that together hold a data set.
+    """Archives that together hold a dataset.
 
     Attributes:
         title: what people call it.
         archives: its files, unpacked into one folder.
-        optional: files that are unpacked with them where they were placed.
+        optional: files that are unpacked with them if they were placed.
         contents: digest of the files in them (``gta.data.readers.check_contents``), for archives
             whose own bytes are not published because their host packs them on demand.
     """

@@ -213,7 +213,8 @@ def draw_attention(
         gta attention photo.jpg --source tiny_ibot --out maps
     """
     from gta.attention.maps import draw_files
-    from gta.models.sources import load_source, prepare_source
+    from gta.models.originals import prepare_source
+    from gta.models.sources import load_source
 
     study = Study.load(config)
     if (source is None) == (weights is None):

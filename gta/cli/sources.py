@@ -87,7 +87,8 @@ def check_source(
     from gta.attention.maps import read_image
     from gta.data.rendered import render
     from gta.figures.heads import draw_heads, write_png
-    from gta.models.sources import check_weights, load_source, trained_side
+    from gta.models.prepared import check_weights, trained_side
+    from gta.models.sources import load_source
 
     study = Study.load(config)
     info, path = study.source_info(name), _prepared(study, name)
@@ -112,10 +113,10 @@ def check_source(
 
 def _prepared(study: Study, name: str, *, afresh: bool = False) -> Path:
     """The prepared file of a source, made where it is missing."""
-    from gta.models.sources import prepare_source
+    from gta.models.originals import is_current, prepare_source
 
     path = study.weights(name)
-    if path.exists() and not afresh:
+    if path.exists() and not afresh and is_current(study, name):
         return path
     with bars() as progress:
         task = progress.add_task(name, total=None)

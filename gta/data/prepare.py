@@ -1,15 +1,18 @@
-"""From a data set's origin (rendering, archives, a folder) to its store."""
+"""From a dataset's origin (rendering, archives, a folder) to its store."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 from gta.data import rendered
+from gta.data.contents import NOTE, contents_of, is_current, listing_of, write_seen
+from gta.data.fetch.archives import mark_used
 from gta.data.fetch.obtain import Watch, discard, obtain
 from gta.data.photographs import Photographs, Progress
-from gta.data.readers import MaskIds, check_contents, check_counts, read
+from gta.data.readers import check_contents, check_counts
 from gta.data.store import Item, Store, write
+from gta.files import path_lock
 from gta.study import Study
 
 
@@ -18,42 +21,61 @@ def prepare(
     dataset: str,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    on_wait: Callable[[], None] | None = None,
 ) -> Store:
-    """Make the store of a data set with the study's settings; a store that is there is kept.
+    """Make the store of a dataset with the study's settings.
+
+    A store that exists is kept, unless the user's files that it was made from have changed. One
+    process at a time prepares a dataset; others wait for it and use its store.
 
     Args:
-        study: the study; it need not train on the data set.
+        study: the study; it need not train on the dataset.
         dataset: a name of the catalog, or of the config's ``own_datasets``.
-        progress: called with images done and images in all.
+        progress: called with the images done and the total.
         watch: gives the callback for the transfer of an archive.
+        on_wait: called once if another process prepares the dataset.
 
     Raises:
-        GtaError: if there is no such data set, its images cannot be had or one of them is
+        GtaError: if there is no such dataset, its images are not available or one of them is
             damaged, or its counts are not the published ones.
     """
-    info = study.dataset_info(dataset)
     folder = study.store(dataset)
-    if (folder / "store.json").exists():
+    if _is_ready(study, dataset):  # without the lock, which a read-only store cannot hold
         return Store(folder)
-    if info.kind == "procedural":
-        return _render(study, dataset)
+    with path_lock(folder, on_wait):
+        if _is_ready(study, dataset):
+            return Store(folder)
+        if study.dataset_info(dataset).kind == "procedural":
+            return _render(study, dataset)
+        return _read(study, dataset, progress, watch)
+
+
+def _is_ready(study: Study, dataset: str) -> bool:
+    return (study.store(dataset) / "store.json").exists() and is_current(study, dataset)
+
+
+def _read(study: Study, dataset: str, progress: Progress | None, watch: Watch | None) -> Store:
+    info, folder = study.dataset_info(dataset), study.store(dataset)
     origin = obtain(study, dataset, watch)
-    listing = read(info.reader, origin.folder)
+    listing = listing_of(study, dataset, origin.folder)
     images = study.config.images
-    if info.mask_void is not None:
-        listing = replace(listing, mask_ids=MaskIds(void=frozenset({info.mask_void})))
     if images.counts == "published":
         if info.counts is not None:
             check_counts(listing, info.counts, dataset)
         if origin.contents is not None:
             check_contents(listing, origin.contents, dataset)
+    # Before the images are read: a file that changes meanwhile is noticed at the next start.
+    contents = None if origin.temporary else contents_of(listing)
     leave_out = images.damaged == "leave_out"
     photographs = Photographs(listing, folder, study.short_side(dataset), leave_out)
     photographs.decode(progress)
-    # Read while `write` runs: what was left out is known when the last image was read.
     notes = {"origin": origin.record, "left_out": photographs.damaged}
+    if contents is not None:
+        write_seen(folder, contents.fingerprint)
+        notes[NOTE] = asdict(contents)
     store = write(folder, dataset, listing.classes, photographs.items(), notes)
     photographs.discard()
+    mark_used(origin.archives)
     discard(origin)
     return store
 

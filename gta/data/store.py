@@ -1,20 +1,23 @@
-"""The prepared form of a data set: pixels in one memory-mapped file, an index beside it.
+"""The prepared form of a dataset: pixels in one memory-mapped file, an index beside it.
 
 A store is a folder:
 
 - ``pixels.bin``: the images one after another, each (height, width, 3) uint8;
-- ``masks.bin``: where the data set has masks, each (height, width) uint8; that of an image
-  without a mask is void throughout;
-- ``index.parquet``: a row an image, of the schema ``INDEX``;
-- ``store.json``: format, name, classes, digest; written last, so that its presence says
-  that the rest is whole.
+- ``masks.bin``: only in datasets with masks, each (height, width) uint8; the mask of an image
+  without one is ``VOID`` throughout;
+- ``index.parquet``: one row per image, of the schema ``INDEX``;
+- ``store.json``: format, name, classes, digest; written last, so its presence marks a complete
+  store;
+- ``verified.json``: sizes and times of the other files when they last matched the digest.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +34,8 @@ from gta.files import atomic_write, write_text
 
 VOID = 255  # in masks of classes: pixels that belong to none
 SPLITS = ("train", "test", "heldout")
+FILES = ("index.parquet", "pixels.bin", "masks.bin")  # that the digest covers
+VERIFIED = "verified.json"
 
 INDEX = pa.schema(
     [
@@ -50,17 +55,17 @@ INDEX = pa.schema(
 
 @dataclass(frozen=True)
 class Item:
-    """One image on its way into a store.
+    """One image to be written into a store.
 
     Attributes:
-        name: of the image, unique in the data set.
+        name: of the image, unique in the dataset.
         label: class index.
         split: ``train``, ``test`` or ``heldout``.
         pixels: (height, width, 3) uint8, RGB.
-        mask: (height, width), None where there is none; bool: True on the object; uint8: of
-            each pixel's class (0 is background, ``VOID`` none; an image without a mask among
-            others that have one is ``VOID`` throughout).
-        original: (height, width) before it was resized; None where it was not.
+        mask: (height, width) or None. bool: True on the object. uint8: the class of each pixel
+            (0 is background, ``VOID`` none); where some images have such a mask, an image
+            without one gets ``VOID`` throughout.
+        original: (height, width) before resizing; None if it was not resized.
         bss: its name in the published split lists.
     """
 
@@ -74,27 +79,32 @@ class Item:
 
 
 class Store:
-    """A prepared data set, mapped into memory; nothing is copied before it is read.
+    """A prepared dataset, mapped into memory; images are read from disk when they are used.
 
     Attributes:
         folder: where it lies.
-        name: of the data set.
+        name: of the dataset.
         classes: names of the classes, by label.
         digest: of all pixels, masks, labels and splits.
         labels: (images,) int32.
         splits: (images,) of ``train``, ``test`` or ``heldout``.
-        masks: ``object``, ``classes``, or None where there are none.
-        notes: of how it was made.
+        masks: ``object``, ``classes``, or None if there are none.
+        notes: how it was made.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Open a store.
+    def __init__(self, folder: Path, *, verify: bool = False) -> None:
+        """Open a store; hash it if size, mtime or ctime of a file changed since it was verified.
+
+        Args:
+            folder: of the store.
+            verify: hash it in any case.
 
         Raises:
-            GtaError: if it is missing, of another format, or shorter than its index says.
+            GtaError: if it is missing, of another format, shorter than its index says, or its
+                content does not match its digest.
         """
         self.folder = folder
-        about = _read_about(folder)
+        about = read_about(folder)
         self.name: str = about["name"]
         self.classes: list[str] = about["classes"]
         self.digest: str = about["digest"]
@@ -115,6 +125,10 @@ class Store:
         self._pixels = _map(folder / "pixels.bin", area * 3)
         self.masks: str | None = about["masks"]
         self._masks = _map(folder / "masks.bin", area) if self.masks else None
+        stamps = _stamps(folder)
+        if verify or _verified(folder) != stamps:
+            self.verify()
+            _record_verified(folder, stamps)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -126,14 +140,8 @@ class Store:
         return self._masks is not None
 
     @property
-    def originals(self) -> NDArray[np.int32]:
-        """(images, 2): height and width before the images were resized for the store."""
-        columns = (self._index["original_height"], self._index["original_width"])
-        return np.stack([column.to_numpy() for column in columns], axis=1)
-
-    @property
     def bss(self) -> list[str | None]:
-        """Names of the images in the published split lists."""
+        """(images,) names in the published split lists; None where an image has none."""
         return self._index["bss"].to_pylist()
 
     @cached_property
@@ -185,20 +193,35 @@ class Store:
         return self._masks[start : start + height * width].reshape(height, width)
 
     def verify(self) -> None:
-        """Compare all pixels, masks, labels and splits with their digests.
+        """Hash all pixels, masks, labels and splits and compare them with their digests.
 
         Raises:
-            GtaError: if one is another.
+            GtaError: if one differs.
         """
         total = _Total(self.name, self.classes)
         columns = ("name", "label", "split", "digest")
-        rows = zip(*(self._index[column].to_pylist() for column in columns), strict=True)
-        for position, (name, label, split, digest) in enumerate(rows):
-            mask = self.class_mask(position) if self.has_masks else None
-            if total.add(name, label, split, self.image(position), mask) != digest:
-                raise _broken(self.folder, f"image {name} is another")
+        rows = list(zip(*(self._index[column].to_pylist() for column in columns), strict=True))
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # hashlib frees the GIL
+            digests = pool.map(self._image_digest, range(len(rows)), chunksize=64)
+            for position, (found, row) in enumerate(zip(digests, rows, strict=True)):
+                name, label, split, digest = row
+                if found.hex() != digest:
+                    raise _broken(self.folder, f"image {name} has other pixels than its digest")
+                total.add(name, label, split, self.image(position).shape[:2], found)
         if total.hexdigest() != self.digest:
-            raise _broken(self.folder, "index.parquet is another")
+            raise _broken(self.folder, "names, labels or splits do not match its digest")
+
+    def _image_digest(self, position: int) -> bytes:
+        mask = self.class_mask(position) if self.has_masks else None
+        return _image_digest(self.image(position), mask)
+
+
+def _image_digest(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> bytes:
+    """SHA-256 of an image (height, width, 3) and its mask (height, width)."""
+    digest = hashlib.sha256(image.data)
+    if mask is not None:
+        digest.update(mask.data)
+    return digest.digest()
 
 
 class _Total:
@@ -207,32 +230,51 @@ class _Total:
     def __init__(self, name: str, classes: Sequence[str]) -> None:
         self._sha256 = hashlib.sha256(json.dumps([name, list(classes)]).encode())
 
-    def add(
-        self,
-        name: str,
-        label: int,
-        split: str,
-        image: NDArray[np.uint8],
-        mask: NDArray[np.uint8] | None,
-    ) -> str:
-        """Take an image in, (height, width, 3), with its mask; gives its own digest."""
-        digest = hashlib.sha256(image.data)
-        if mask is not None:
-            digest.update(mask.data)
-        height, width = image.shape[:2]
+    def add(self, name: str, label: int, split: str, shape: Sequence[int], digest: bytes) -> None:
+        """Add an image of (height, width) pixels with its own digest."""
+        height, width = shape
         self._sha256.update(f"{name}\t{label}\t{split}\t{height}\t{width}".encode())
-        self._sha256.update(digest.digest())
-        return digest.hexdigest()
+        self._sha256.update(digest)
 
     def hexdigest(self) -> str:
-        """Of all that was taken in."""
+        """Digest of all that was added."""
         return self._sha256.hexdigest()
+
+
+def _stamps(folder: Path) -> dict[str, list[int]]:
+    """Size, mtime and ctime of the files that the digest covers."""
+    stamps = {}
+    for name in FILES:
+        try:
+            status = (folder / name).stat()
+        except FileNotFoundError:
+            continue
+        stamps[name] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return stamps
+
+
+def _verified(folder: Path) -> Any:
+    try:
+        return json.loads((folder / VERIFIED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _record_verified(folder: Path, stamps: Mapping[str, list[int]]) -> None:
+    if os.access(folder, os.W_OK):  # a read-only store is hashed each time it is opened
+        write_text(folder / VERIFIED, json.dumps(stamps) + "\n")
 
 
 def read_digest(folder: Path) -> str:
     """Digest of a store, without opening the rest of it."""
-    digest: str = _read_about(folder)["digest"]
+    digest: str = read_about(folder)["digest"]
     return digest
+
+
+def write_notes(folder: Path, notes: Mapping[str, Any]) -> None:
+    """Replace the notes of a store; its data stay as they are."""
+    about = read_about(folder) | {"notes": dict(notes)}
+    write_text(folder / "store.json", json.dumps(about, indent=1) + "\n")
 
 
 def write(
@@ -242,20 +284,20 @@ def write(
     items: Iterable[Item],
     notes: Mapping[str, Any] | None = None,
 ) -> Store:
-    """Write a store, item by item, ``store.json`` last; one that is there is replaced.
+    """Write a store, item by item, ``store.json`` last; replace one that exists.
 
     Args:
-        folder: of the store; made where missing.
-        name: of the data set.
+        folder: of the store; created if missing.
+        name: of the dataset.
         classes: names by label.
         items: the images, at least one; all or none with a mask.
-        notes: of how it was made, kept in ``store.json``; read after the last item.
+        notes: how it was made, kept in ``store.json``; read after the last item.
 
     Raises:
-        GtaError: if an item is not what ``Item`` says, some items have masks and some have
-            not, there is no item, or the disk is full.
+        GtaError: if an item is not what ``Item`` says, only some items have masks, there are no
+            items, or the disk is full.
     """
-    # From here on it is not whole, whatever interrupts this.
+    # From here on the store is incomplete, whatever interrupts this.
     (folder / "store.json").unlink(missing_ok=True)
     rows: list[dict[str, object]] = []
     offset = 0
@@ -276,6 +318,8 @@ def write(
                 mask = np.ascontiguousarray(item.mask, dtype=np.uint8)
                 masks.write(mask.data)
             height, width = image.shape[:2]
+            digest = _image_digest(image, mask)
+            total.add(item.name, item.label, item.split, (height, width), digest)
             rows.append(
                 {
                     "name": item.name,
@@ -284,7 +328,7 @@ def write(
                     "height": height,
                     "width": width,
                     "offset": offset,
-                    "digest": total.add(item.name, item.label, item.split, image, mask),
+                    "digest": digest.hex(),
                     "original_height": (item.original or (height, width))[0],
                     "original_width": (item.original or (height, width))[1],
                     "bss": item.bss,
@@ -309,11 +353,17 @@ def write(
         "digest": total.hexdigest(),
         "notes": dict(notes or {}),
     }
+    _record_verified(folder, _stamps(folder))
     write_text(folder / "store.json", json.dumps(about, indent=1) + "\n")
     return Store(folder)
 
 
-def _read_about(folder: Path) -> dict[str, Any]:
+def read_about(folder: Path) -> dict[str, Any]:
+    """What ``store.json`` says of a store.
+
+    Raises:
+        GtaError: if it is missing, damaged or of another format.
+    """
     path = folder / "store.json"
     try:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -338,9 +388,9 @@ def _check(item: Item, classes: int) -> None:
             f"not bool or uint8 {pixels.shape[:2]}"
         )
     if not 0 <= item.label < classes:
-        raise GtaError(f"{item.name}: label {item.label} is none of {classes} classes")
+        raise GtaError(f"{item.name}: label {item.label} is not one of the {classes} classes")
     if item.split not in SPLITS:
-        raise GtaError(f"{item.name}: split {item.split!r} is none of {', '.join(SPLITS)}")
+        raise GtaError(f"{item.name}: split {item.split!r} is not one of {', '.join(SPLITS)}")
 
 
 def _kind(item: Item) -> str | None:

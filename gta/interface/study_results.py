@@ -326,7 +326,7 @@ class StudyResults:
             >>> gta.attention(source, dataset.image(0)).shape
             (48, 48)
         """
-        from gta.models.sources import prepare_source
+        from gta.models.originals import prepare_source
         from gta.models.trained import load_pretrained
 
         names = list(dict.fromkeys(self.sources.values()))

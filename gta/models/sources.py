@@ -5,110 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from importlib.resources import as_file, files
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from gta.catalog import Archive
-from gta.data.fetch.archives import Checked, Progress, check, find
-from gta.data.fetch.download import fetch
+from gta.data.fetch.archives import Checked
 from gta.errors import GtaError
 from gta.files import atomic_write
 from gta.models.published import read_checkpoint, some, to_timm
 from gta.models.vit import create
-from gta.study import Study
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
 ANY_SIDE = 224  # pixels; patches of 8, 14 and 16 divide it
-
-
-def prepare_source(study: Study, name: str, progress: Progress | None = None) -> Path:
-    """Put a source's weights where the study's jobs look for them, with timm's names.
-
-    A shipped file is checked and copied; any other is taken from where it was placed by hand, or
-    fetched, and converted. The same file gives the same bytes.
-
-    Args:
-        study: the study.
-        name: of a source of the catalog or of the study's own.
-        progress: called with bytes fetched and bytes in all.
-
-    Returns:
-        The prepared file.
-
-    Raises:
-        GtaError: if the source is unknown, its file cannot be had, is not the one published, or
-            does not fit the source's architecture.
-    """
-    info, path = study.source_info(name), study.weights(name)
-    if info.shipped is None:
-        convert(original(study, name, progress), info.architecture, path)
-        return path
-    with as_file(files("gta.models") / "weights" / info.shipped) as shipped:
-        check_weights(Path(shipped))
-        with atomic_write(path) as hidden:
-            shutil.copyfile(shipped, hidden)
-    return path
-
-
-def original(study: Study, name: str, progress: Progress | None = None) -> Checked:
-    """A source's file as its authors publish it: placed by hand, or else fetched.
-
-    Args:
-        study: the study; a source that is not shipped.
-        name: of the source.
-        progress: called with bytes fetched and bytes in all.
-
-    Returns:
-        The file, and how far it was checked.
-
-    Raises:
-        GtaError: if the file cannot be had or is not the one published.
-    """
-    info, digests = study.source_info(name), study.store_root / "digests"
-    places = []
-    if info.archive is not None:
-        file = Path(info.archive.file).expanduser()
-        if file.parent == Path():
-            places.append((study.weights_root, info.archive))
-        else:  # one of the user's own
-            file = study.resolve(info.archive.file)
-            places.append((file.parent, replace(info.archive, file=file.name)))
-    if info.hub is not None:
-        places.append((study.weights_root, hub_archive(info.hub)))
-    for folder, archive in places:
-        if (placed := find(archive, folder)) is not None:
-            return check(archive, placed, digests)
-    faults = []
-    for folder, archive in places:
-        try:
-            return check(archive, fetch(archive, folder, digests, progress), digests)
-        except GtaError as error:
-            faults.append(str(error))
-    raise GtaError(f"{name}: {'; or: '.join(faults)}")
-
-
-def hub_archive(name: str) -> Archive:
-    """The file of a model on the Hugging Face hub.
-
-    Args:
-        name: ``owner/model``, or what timm calls one of its own: ``vit_small_patch16_224.dino``.
-    """
-    from huggingface_hub import hf_hub_url
-
-    model = name if "/" in name else f"timm/{name}"
-    file = f"{model.replace('/', '--')}.safetensors"
-    return Archive(file, (hf_hub_url(model, "model.safetensors"),))
 
 
 def convert(origin: Checked, architecture: str, path: Path) -> None:
@@ -146,19 +62,6 @@ def _in_order(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[end:]
 
 
-def check_weights(path: Path) -> dict[str, str]:
-    """Check a shipped or prepared file against the digest in its metadata; return the metadata.
-
-    Raises:
-        GtaError: if the file is missing, damaged or altered.
-    """
-    metadata = read_metadata(path)
-    found = weights_digest(read_weights(path))
-    if metadata.get("weights_digest") != found:
-        raise GtaError(f"{path}: its weights are not those its metadata names; get it again")
-    return metadata
-
-
 @dataclass(frozen=True)
 class Prepared:
     """A prepared source, read once.
@@ -194,19 +97,6 @@ def read_prepared(path: Path) -> Prepared:
     return Prepared(path, hashlib.sha256(content).hexdigest(), weights)
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """Metadata of a safetensors file.
-
-    Raises:
-        GtaError: if the file is missing or damaged.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise GtaError(f"{path}: cannot be read as safetensors: {error}") from None
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file, by name.
 
@@ -217,17 +107,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise GtaError(f"{path}: cannot be read as safetensors: {error}") from None
-
-
-def trained_side(path: Path) -> int:
-    """Side in pixels of the images that a prepared file's position embeddings are made for.
-
-    Raises:
-        GtaError: if the file is missing or damaged.
-    """
-    weights = read_weights(path)
-    patches = weights["pos_embed"].shape[1] - 1  # and [cls]
-    return math.isqrt(patches) * weights["patch_embed.proj.weight"].shape[-1]
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:

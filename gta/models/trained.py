@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gta.errors import GtaError
-from gta.models.sources import check_weights, load_source, read_metadata, read_weights
+from gta.models.prepared import check_weights, read_metadata
+from gta.models.sources import load_source, read_weights
 from gta.models.vit import create
 from gta.study import Recipe
 

@@ -408,6 +408,16 @@ class Study:
         """Where prepared data sets and sources lie, shared by all studies."""
         return folder_of("GTA_STORE", "data/store", self.root)
 
+    def placed_folder(self, dataset: str) -> Path:
+        """Where a dataset lies without archives: an own one, or a catalog's unpacked by hand."""
+        folder = self.dataset_info(dataset).folder
+        own = dataset in self.config.own_datasets
+        return self.resolve(folder) if own else self.archives_root / folder
+
+    def source_place(self, file: str) -> Path:
+        """Where a source's file lies: a bare name in the weights folder, else a path."""
+        return self.resolve(file) if "/" in file else self.weights_root / file
+
     def store(self, dataset: str) -> Path:
         """Folder of the prepared data set; its name tells the settings it was made with."""
         digest = self._digest_once(("store", dataset), lambda: self.data_settings(dataset))
@@ -423,7 +433,8 @@ class Study:
         settings["short_side"] = self.short_side(dataset)
         own: dict[str, Any] = {}
         if dataset in self.config.own_datasets:
-            own = {"path": info.folder}
+            # absolute, since other working folders may share the store
+            own = {"path": str(self.resolve(info.folder).absolute())}
             if info.mask_void is not None:
                 own["mask_void"] = info.mask_void
         return {"format": STORE_FORMAT, "reader": READER_VERSION, **settings, **own}
@@ -441,7 +452,11 @@ class Study:
     def _made_of(self, source: str) -> list[Any]:
         info = self.source_info(source)
         file = (info.archive.file, info.archive.sha256) if info.archive else None
-        return [info.architecture, info.shipped, file, info.hub]
+        made_of = [info.architecture, info.shipped, file, info.hub]
+        if source in self.config.own_sources:
+            # where it lies, since other projects may share the store
+            made_of.append(str(self.source_place(file[0] if file else "").absolute()))
+        return made_of
 
     def title(self, run: Run) -> str:
         """A run in words, for messages."""

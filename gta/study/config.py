@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -36,7 +37,8 @@ def _ascending(values: tuple[float, float]) -> tuple[float, float]:
 
 Positive = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]  # whole, or its first digits
+# whole, or its first digits
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$"), AfterValidator(str.lower)]
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
 
 
@@ -227,7 +229,7 @@ class OwnSource(Strict):
     title: str
     architecture: str
     file: str | None = None
-    url: Annotated[str, Field(pattern=r"^https?://[^?#]+/[^/?#]+$")] | None = None
+    url: Annotated[str, Field(pattern=r"^https?://[^?#]+/[^/?#]+(\?[^#]*)?$")] | None = None
     hub: str | None = None
     sha256: Sha256 | None = None
 
@@ -249,12 +251,17 @@ class OwnSource(Strict):
         """What the catalog would say of it."""
         archive = None
         if self.file is not None:
-            archive = Archive(self.file, sha256=self.sha256)
+            archive = Archive(self.file, sha256=self.sha256, own=True)
         elif self.url is not None:
-            archive = Archive(self.url.rsplit("/", 1)[1], (self.url,), sha256=self.sha256)
+            archive = Archive(_file_name(self.url), (self.url,), sha256=self.sha256, own=True)
         return SourceInfo(
             self.title, self.architecture, "the user's own", archive=archive, hub=self.hub
         )
+
+
+def _file_name(url: str) -> str:
+    """The file's name in an address, which may end in a query such as ``?download=true``."""
+    return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
 class Restriction(Strict):

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
+from gta.data import contents
 from gta.data.store import Store
 from gta.errors import GtaError
 from gta.files import put_away
+from gta.models import originals
 from gta.models.sources import Prepared, frozen_source, read_prepared
 from gta.study import Recipe, Study
 
@@ -69,34 +71,33 @@ class SourceWeights:
 
 
 def open_store(study: Study, dataset: str) -> Store:
-    """Open a prepared dataset.
-
-    Its pixels are read through once if one of its files is newer than ``store.json``, which was
-    written last.
+    """Open a prepared dataset after hashing all of it.
 
     Raises:
-        GtaError: if it is missing or cannot be read; if it is damaged, ``store.json`` is renamed.
+        GtaError: if it is missing or cannot be read, or the files it was made from have changed;
+            if it is damaged, ``store.json`` is renamed.
     """
     folder = study.store(dataset)
 
     def look() -> Store:
-        store = Store(folder)
-        written = (folder / "store.json").stat().st_mtime_ns
-        if any(path.stat().st_mtime_ns > written for path in _files(folder)):
-            store.verify()
-        return store
+        return Store(folder, verify=True)
 
-    return _or_put_away(look, folder / "store.json", _files(folder))
+    store = _or_put_away(look, folder / "store.json", _files(folder))
+    contents.require_current(study, dataset)
+    return store
 
 
 def open_source(study: Study, name: str) -> Prepared:
     """Read a prepared source, whose weights must be those that its metadata name.
 
     Raises:
-        GtaError: if it is missing or cannot be read; if it is damaged, it is renamed.
+        GtaError: if it is missing or cannot be read, or the file it was made from has changed; if
+            it is damaged, it is renamed.
     """
     path = study.weights(name)
-    return _or_put_away(lambda: read_prepared(path), path, [path])
+    prepared = _or_put_away(lambda: read_prepared(path), path, [path])
+    originals.require_current(study, name)
+    return prepared
 
 
 def _files(folder: Path) -> list[Path]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +53,8 @@ def test_what_goes_in_comes_out(folder, masks):
         for position, item in enumerate(given if masks else ()):
             assert store.mask(position).dtype == np.bool_
             np.testing.assert_array_equal(store.mask(position), item.mask)
-    files = {"store.json", "index.parquet", "pixels.bin"} | ({"masks.bin"} if masks else set())
+    files = {"store.json", "index.parquet", "pixels.bin", "verified.json"}
+    files |= {"masks.bin"} if masks else set()
     assert set(files_below(folder)) == files
 
 
@@ -74,7 +77,8 @@ def test_what_an_image_was_before_and_in_the_published_lists(folder):
     given = items()[:2]
     given[0] = replace(given[0], original=(300, 400), bss="train/1/a.jpg")
     store = write(folder, "random", CLASSES, given, {"left_out": ["b"]})
-    np.testing.assert_array_equal(store.originals, [[300, 400], SIZES[1]])
+    index = pq.read_table(folder / "index.parquet", columns=["original_height", "original_width"])
+    assert [tuple(row.values()) for row in index.to_pylist()] == [(300, 400), SIZES[1]]
     assert store.bss == ["train/1/a.jpg", None]
     assert store.notes == {"left_out": ["b"]}
 
@@ -189,9 +193,9 @@ def test_an_open_store_outlives_its_replacement(folder):
             "the mask is bool (2, 2), not bool or uint8 (16, 16)",
         ),
         ({"mask": np.full((16, 16), 2)}, "the mask is int64 (16, 16), not bool or uint8 (16, 16)"),
-        ({"label": 4}, "label 4 is none of 4 classes"),
-        ({"label": -1}, "label -1 is none of 4 classes"),
-        ({"split": "val"}, "split 'val' is none of train, test, heldout"),
+        ({"label": 4}, "label 4 is not one of the 4 classes"),
+        ({"label": -1}, "label -1 is not one of the 4"),
+        ({"split": "val"}, "split 'val' is not one of train, test, heldout"),
     ],
 )
 def test_an_item_that_is_not_one_is_an_error(folder, changes, message):
@@ -269,3 +273,51 @@ def test_where_no_store_is(folder):
     for call in (Store, read_digest):
         with pytest.raises(GtaError, match=r"store.json: missing; `gta data prepare` makes it"):
             call(folder)
+
+
+def keep_times(path: Path, change: Callable[[Path], None]) -> None:
+    status = path.stat()
+    change(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def zero_pixels(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(48))
+
+
+def swap_labels(path: Path) -> None:
+    table = pq.read_table(path)
+    labels = pa.array(table["label"].to_pylist()[::-1], pa.int32())
+    pq.write_table(table.set_column(1, INDEX.field("label"), labels), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("pixels.bin", zero_pixels, "image train/000 has other pixels than its digest"),
+        ("index.parquet", swap_labels, "names, labels or splits do not match its digest"),
+    ],
+)
+def test_rot_is_seen_though_the_times_are_kept(folder, name, change, said):
+    write(folder, "random", CLASSES, items())
+    Store(folder)
+    keep_times(folder / name, change)
+    with pytest.raises(GtaError, match=said):
+        Store(folder)
+
+
+def test_a_store_is_hashed_once_and_when_it_is_asked_for(folder, monkeypatch):
+    write(folder, "random", CLASSES, items())
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy)
+    hashed: list[Path] = []
+    verify = Store.verify
+    monkeypatch.setattr(Store, "verify", lambda self: (hashed.append(self.folder), verify(self)))
+    Store(folder)
+    assert not hashed
+    Store(copy)  # files of other times
+    Store(copy)
+    assert hashed == [copy]
+    Store(copy, verify=True)
+    assert hashed == [copy, copy]

@@ -196,7 +196,7 @@ def _store(harm: harms.Harm, file: str) -> Callable[[Study], str]:
 
 def _source(harm: harms.Harm) -> Callable[[Study], str]:
     def line(study: Study) -> str:
-        from gta.models.sources import prepare_source
+        from gta.models.originals import prepare_source
         from gta.train.inputs import open_source
 
         harm(study, prepare_source(study, "tiny_ibot"))
@@ -269,11 +269,11 @@ FAULTS = [
     Fault("prepared data set: pixels truncated", PREPARED,
           _store(harms.truncated, "pixels.bin"), r"store \(pixels\.bin has .*damaged\.json"),
     Fault("prepared data set: pixels zeroed", PREPARED,
-          _store(harms.zeroed, "pixels.bin"), r"store \(image .* is another.*damaged\.json"),
+          _store(harms.zeroed, "pixels.bin"), r"store \(image .* has other pixels than its digest.*damaged\.json"),
     Fault("prepared data set: index truncated", PREPARED,
           _store(harms.truncated, "index.parquet"), r"damaged store \(index\.parquet: .*"),
     Fault("prepared data set: relabelled", PREPARED, _store(harms.relabelled, "index.parquet"),
-          r"damaged store \(index\.parquet is another\); set aside as store\.damaged\.json"),
+          r"damaged store \(names, labels or splits do not match its digest\); set aside as store\.damaged\.json"),
     Fault("source: truncated", PREPARED, _source(harms.truncated), "cannot be read as safetensors"),
     Fault("source: a bit flipped", PREPARED, _source(harms.a_bit_flipped),
           r"its weights are not those its metadata names; set aside as .*\.damaged\.safetensors"),

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from gta.catalog import SOURCES
-from gta.models.sources import read_metadata
+from gta.models.prepared import read_metadata
 from gta.results import read_collected
 from gta.study import Study
 from tests.miniature.build import ROOT, build

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,18 +21,10 @@ from torch.nn import functional as F
 from gta.catalog import SOURCES, Archive, SourceInfo
 from gta.errors import GtaError
 from gta.files import file_digest
-from gta.models import sources
-from gta.models.sources import (
-    check_weights,
-    hub_archive,
-    load_backbone,
-    load_source,
-    prepare_source,
-    read_metadata,
-    read_weights,
-    trained_side,
-    weights_digest,
-)
+from gta.models import originals
+from gta.models.originals import hub_archive, prepare_source
+from gta.models.prepared import check_weights, read_metadata, trained_side
+from gta.models.sources import load_backbone, load_source, read_weights, weights_digest
 from gta.models.vit import create
 from gta.study import Study
 from tests.support import loopback
@@ -274,7 +267,7 @@ def shipped(
 ) -> Path:
     """A shipped file, for the source ``tiny_ibot``."""
     known("tiny_ibot", shipped="fake.safetensors")
-    monkeypatch.setattr(sources, "files", lambda package: tmp_path / "package")
+    monkeypatch.setattr(originals, "files", lambda package: tmp_path / "package")
     digest = weights_digest(weights)
     path = tmp_path / "package" / "weights" / "fake.safetensors"
     return save(weights, path, weights_digest=digest, recipe="made up")
@@ -455,7 +448,7 @@ def test_a_source_is_fetched_once(study, known, weights, host):
 def test_the_hub_has_what_the_official_address_has_not(study, known, weights, host, monkeypatch):
     address = host.serve("/model.safetensors", give(safetensors.torch.save(weights)))
     on_hub = Archive("timm--small.dino.safetensors", (address,))
-    monkeypatch.setattr(sources, "hub_archive", {"small.dino": on_hub}.__getitem__)
+    monkeypatch.setattr(originals, "hub_archive", {"small.dino": on_hub}.__getitem__)
     known("dino", archive=Archive("dino.pth", (host.url("/gone.pth"),)), hub="small.dino")
     path = prepare_source(study, "dino")
     assert weights_digest(load_file(path)) == weights_digest(weights)
@@ -516,3 +509,60 @@ def test_an_address_of_the_users_own_is_a_source(tiny_config, workdir, weights, 
     address = host.serve("/mine.safetensors", give(safetensors.torch.save(weights)))
     study = own_study(tiny_config, url=address)
     assert weights_digest(load_file(prepare_source(study, "mine"))) == weights_digest(weights)
+
+
+def test_a_file_of_ones_own_that_is_replaced_is_prepared_anew(tiny_config, workdir, weights):
+    study = own_study(tiny_config, file="mine.pth")
+    placed = place(study, "mine.pth", weights)
+    prepare_source(study, "mine")
+    seen = originals.note_seen(study, "mine")
+    assert seen is not None
+    assert seen.stat().st_mtime_ns <= study.weights("mine").stat().st_mtime_ns
+    before, state = originals.source_digest(study, "mine"), seen.read_text()
+    weights["norm.bias"] += 1
+    status = placed.stat()
+    place(study, "mine.pth", weights)
+    os.utime(placed, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(GtaError, match=r"mine.pth: has changed since it was prepared; `gta source"):
+        originals.require_current(study, "mine")
+    assert originals.source_digest(study, "mine") == "changed"
+    originals.note_seen(study, "mine")
+    assert seen.read_text() != state, "Snakemake sees it too"
+    prepare_source(study, "mine")
+    assert originals.source_digest(study, "mine") not in (before, "changed")
+
+
+def test_sources_of_one_name_in_two_working_folders_have_a_file_each(
+    tiny_config, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GTA_STORE", str(tmp_path / "store"))
+    monkeypatch.delenv("GTA_WEIGHTS", raising=False)
+    found = set()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        for file in ("mine.pth", "./mine.pth"):
+            found.add(own_study(tiny_config, file=file).weights("mine"))
+    assert len(found) == 4
+
+
+def test_a_path_is_read_in_one_way(tiny_config, workdir, weights, monkeypatch):
+    monkeypatch.setenv("HOME", str(workdir / "home"))
+    Path("home").mkdir()
+    for file in ("~/mine.pth", "./mine.pth", "a{x}.pth"):
+        study = own_study(tiny_config, file=file)
+        if "/" in file:
+            torch.save(weights, Path(file).expanduser())
+        else:
+            place(study, file, weights)
+        assert weights_digest(load_file(prepare_source(study, "mine"))) == weights_digest(weights)
+
+
+def test_a_page_in_place_of_weights_does_not_refuse_the_weights(tiny_config, workdir, weights):
+    study = own_study(tiny_config, file="mine.pth")
+    study.weights_root.mkdir(parents=True)
+    (study.weights_root / "mine.pth").write_text("<!DOCTYPE html><html>Sign in")
+    with pytest.raises(GtaError, match="is a web page"):
+        prepare_source(study, "mine")
+    place(study, "mine.pth", weights)
+    prepare_source(study, "mine")

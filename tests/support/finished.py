@@ -40,7 +40,7 @@ CONFIG: dict[str, Any] = {
 def finish(folder: Path) -> Path:
     """Train the study in a project folder, as Snakemake would; returns the folder."""
     from gta.data.prepare import prepare
-    from gta.models.sources import prepare_source
+    from gta.models.originals import prepare_source
     from gta.train import train_runs
 
     with pytest.MonkeyPatch.context() as patch:

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from gta.data import rendered
 from gta.errors import GtaError
-from gta.models.sources import load_source, read_metadata, read_weights, weights_digest
+from gta.models.prepared import read_metadata
+from gta.models.sources import load_source, read_weights, weights_digest
 from gta.models.vit import create
 from gta.train import pretrain
 

@@ -32,6 +32,35 @@ WEIGHTS = {name: study.weights(name) for name in study.config.sources.values()}
 MASK_STORES = [study.store(MASKS) / "store.json"] if MASKS else STORES
 
 
+# Datasets and sources that are made from the user's own files.
+FROM_FILES = [
+    name
+    for name in DATASETS
+    if name in study.config.own_datasets
+    or (study.dataset_info(name).folder and study.placed_folder(name).is_dir())
+]
+FROM_FILE = [name for name in WEIGHTS if name in study.config.own_sources]
+
+
+def recorded_states():
+    """Of each such dataset and source, a file whose time tells when the user's files changed."""
+    if not FROM_FILES and not FROM_FILE:
+        return {}, {}
+    from gta.data import contents  # slow to import, and most studies have no such files
+    from gta.models import originals
+
+    try:
+        return (
+            {name: contents.note_seen(study, name) for name in FROM_FILES},
+            {name: originals.note_seen(study, name) for name in FROM_FILE},
+        )
+    except GtaError as error:
+        sys.exit(f"error: {error}")
+
+
+FILES_OF_DATASET, FILE_OF_SOURCE = recorded_states()
+
+
 def one_of(names):
     """A wildcard constraint that admits these names alone."""
     return "|".join(sorted(names)) or "(?!)"
@@ -44,10 +73,14 @@ def archives_of(wildcards):
     return study.store_root / "archives" / f"{wildcards.dataset}.json"
 
 
+def files_of(wildcards):
+    """The recorded state of the user's files that a dataset is made from."""
+    return FILES_OF_DATASET.get(wildcards.dataset) or []
+
+
 def file_of(wildcards):
-    """The file of a source of the config's own, where it names one by its path."""
-    own = study.config.own_sources.get(wildcards.source)
-    return study.resolve(own.file) if own and own.file and "/" in own.file else []
+    """The recorded state of the file that a source is made from."""
+    return FILE_OF_SOURCE.get(wildcards.source) or []
 
 
 def training_inputs(wildcards):

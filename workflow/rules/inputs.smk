@@ -5,9 +5,13 @@ where another study's would make them anew.
 """
 
 
+# A path may hold braces, which Snakemake takes for wildcards.
+BRACED_STORE = str(study.store_root).replace("{", "{{").replace("}", "}}")
+
+
 rule fetch:
     output:
-        study.store_root / "archives" / "{dataset}.json",
+        f"{BRACED_STORE}/archives/{{dataset}}.json",
     log:
         LOGS / "archives" / "{dataset}.log",
     wildcard_constraints:
@@ -23,8 +27,10 @@ rule fetch:
 rule data:
     input:
         archives_of,
+        files_of,
     output:
-        study.store_root / "{dataset}-{key}" / "store.json",
+        # kept where it is still valid
+        update(f"{BRACED_STORE}/{{dataset}}-{{key}}/store.json"),
     log:
         LOGS / "data" / "{dataset}-{key}.log",
     wildcard_constraints:
@@ -43,7 +49,7 @@ rule source:
     input:
         file_of,
     output:
-        study.store_root / "sources" / "{source}-{key}.safetensors",
+        f"{BRACED_STORE}/sources/{{source}}-{{key}}.safetensors",
     log:
         LOGS / "sources" / "{source}-{key}.log",
     wildcard_constraints:

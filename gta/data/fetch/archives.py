@@ -1,7 +1,8 @@
 """Files of the archive folder: found under any of their names, and checked.
 
-Digests are kept in a folder of records, so that a large file is read once and not at each start.
-Where no whole digest is published, the record of the first use is what later uses are held to.
+Digests are cached in a folder of records, so that a large file is read once and not at each start.
+Where no whole digest is published, the record of a file that was of use (``mark_used``) is what
+later files of its name must match.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +25,7 @@ Progress = Callable[[int, int | None], None]  # bytes done, bytes in all (None: 
 
 @dataclass(frozen=True)
 class Checked:
-    """A file that is what the catalog says.
+    """A file that matches what is published of it.
 
     Attributes:
         path: where it lies.
@@ -32,6 +33,7 @@ class Checked:
         md5: hexadecimal.
         sha256: hexadecimal.
         verified: the strongest published fact that it was compared with.
+        record: file of its digests.
     """
 
     path: Path
@@ -39,21 +41,39 @@ class Checked:
     md5: str
     sha256: str
     verified: Verified
+    record: Path | None = field(default=None, compare=False)
 
 
 class WrongFileError(Exception):
-    """A file is not the one published; the text says why, and leaves the name to the caller."""
+    """A file is not the one published; the text says why, the caller adds the name."""
 
 
 @dataclass(frozen=True)
 class _Record:
-    """A file as it was when it was last read."""
+    """A file as it was when it was last read.
+
+    Attributes:
+        path: of the file.
+        size: in bytes.
+        mtime_ns: time of its last change.
+        ctime_ns: the same, of its status too; no program can set it back.
+        md5: hexadecimal.
+        sha256: hexadecimal.
+        used: whether data or weights were made from it.
+    """
 
     path: str
     size: int
     mtime_ns: int
     md5: str
     sha256: str
+    ctime_ns: int = 0
+    used: bool = False
+
+    def is_of(self, status: os.stat_result) -> bool:
+        """Whether the file has not changed since."""
+        recorded = (self.size, self.mtime_ns, self.ctime_ns)
+        return recorded == (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def find(archive: Archive, folder: Path) -> Path | None:
@@ -89,7 +109,8 @@ def check(archive: Archive, path: Path, records: Path, *, afresh: bool = False) 
 
     Raises:
         GtaError: if it is not the file published or, where no whole digest is published, not the
-            one first used; or if it cannot be read.
+            one used before (unless it is the user's own); if it is a web page or a git-lfs
+            pointer; or if it cannot be read.
     """
     try:
         return compare(archive, path, path, records, afresh=afresh)
@@ -110,25 +131,71 @@ def compare(
         GtaError: if its record cannot be written.
     """
     status = file.stat()
+    if (impostor := what_instead(file)) is not None:
+        raise WrongFileError(f"is {impostor}")
     if archive.size is not None and status.st_size != archive.size:
         raise WrongFileError(f"has {status.st_size} bytes in place of {archive.size}")
-    if not status.st_size:
-        raise WrongFileError("is empty")
     place = _record_path(path, records)
     before = _read_record(place)
-    if before and (before.size, before.mtime_ns) == (status.st_size, status.st_mtime_ns):
-        record = _record(file, path, status) if afresh else before
+    if before is not None and before.is_of(status) and not afresh:
+        record = before
     else:
         record = _record(file, path, status)
+        record = replace(record, used=before is not None and before.used)
     verified = _verify(archive, record)
-    if before and before.sha256 != record.sha256 and verified not in ("md5", "sha256"):
-        raise WrongFileError(
-            f"has sha256 {record.sha256}, but the file first used under this name had "
-            f"{before.sha256} (if the new one is meant, delete {place})"
-        )
+    if before and before.sha256 != record.sha256:
+        if before.used and not archive.own and verified not in ("md5", "sha256"):
+            raise WrongFileError(
+                f"has sha256 {record.sha256}, but the file used before under this name had "
+                f"{before.sha256} (if the new one is meant, delete {place})"
+            )
+        record = replace(record, used=False)
     if record != before:
-        write_text(place, json.dumps(asdict(record), indent=1) + "\n")
-    return Checked(path, record.size, record.md5, record.sha256, verified)
+        _write_record(place, record)
+    return Checked(path, record.size, record.md5, record.sha256, verified, place)
+
+
+def mark_used(checked: Iterable[Checked]) -> None:
+    """Record that data or weights were made from files: later files must be the same."""
+    for one in checked:
+        record = None if one.record is None else _read_record(one.record)
+        if record is not None and one.record is not None and record.sha256 == one.sha256:
+            _write_record(one.record, replace(record, used=True))
+
+
+def sha256_of(path: Path, records: Path) -> str:
+    """SHA-256 of a file, from its record if it has not changed since.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    record = _read_record(_record_path(path, records))
+    if record is not None and record.is_of(path.stat()):
+        return record.sha256
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def what_instead(path: Path) -> str | None:
+    """What a file is instead of data: empty, a web page or a git-lfs pointer; None for neither.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        return "empty"
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(b"version https://git-lfs"):
+        return "a git-lfs pointer, not the file itself; `git lfs pull` in its repository gets it"
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<!--")):
+        return "a web page, as servers send for a login or an error, not the file itself"
+    return None
+
+
+def _write_record(place: Path, record: _Record) -> None:
+    write_text(place, json.dumps(asdict(record), indent=1) + "\n")
 
 
 def _record_path(path: Path, records: Path) -> Path:
@@ -141,7 +208,7 @@ def _read_record(place: Path) -> _Record | None:
     try:
         return _Record(**json.loads(place.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return None  # none yet, or damaged: the archive is read again
+        return None  # none yet, or damaged: the file is read again
 
 
 def _record(file: Path, path: Path, status: os.stat_result) -> _Record:
@@ -156,6 +223,7 @@ def _record(file: Path, path: Path, status: os.stat_result) -> _Record:
         path=str(path.resolve()),
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,
+        ctime_ns=status.st_ctime_ns,
         md5=md5.hexdigest(),
         sha256=sha256.hexdigest(),
     )

@@ -32,13 +32,15 @@ class Origin:
         folder: that its reader gets.
         record: what it was made of, for the store's notes.
         temporary: whether the folder was unpacked here and may go when the store is made.
-        contents: digest of the files that it must hold; None where the archives' own were checked.
+        contents: digest of the files that it must hold; None if the archives' own were checked.
+        archives: that it was unpacked from.
     """
 
     folder: Path
     record: list[dict[str, Any]]
     temporary: bool = False
     contents: str | None = None
+    archives: tuple[Checked, ...] = ()
 
 
 def obtain(study: Study, dataset: str, watch: Watch | None = None) -> Origin:
@@ -58,7 +60,8 @@ def obtain(study: Study, dataset: str, watch: Watch | None = None) -> Origin:
     with watch(f"unpack {dataset}") if watch is not None else nullcontext() as progress:
         unpack([one.path for one in checked.values()], target, progress, list(checked))
     form = choose_form(study.dataset_info(dataset), study.archives_root, dataset)
-    return Origin(target, records_of(checked.values()), temporary=True, contents=form.contents)
+    archives = tuple(checked.values())
+    return Origin(target, records_of(archives), True, form.contents, archives)
 
 
 def discard(origin: Origin) -> None:
@@ -75,12 +78,11 @@ def folder_of(study: Study, dataset: str) -> Path | None:
         GtaError: if the config names one that is not there.
     """
     info = study.dataset_info(dataset)
+    placed = study.placed_folder(dataset)
     if dataset in study.config.own_datasets:
-        own = study.resolve(info.folder)
-        if not own.exists():
-            raise GtaError(f"{own}: missing; own_datasets.{dataset}.path names it")
-        return own
-    placed = study.archives_root / info.folder
+        if not placed.exists():
+            raise GtaError(f"{placed}: missing; own_datasets.{dataset}.path names it")
+        return placed
     return placed if info.folder and placed.is_dir() else None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gta.catalog import Archive
-from gta.data.fetch.archives import Checked, by_hand, check, find
+from gta.data.fetch.archives import Checked, by_hand, check, find, mark_used
 from gta.errors import GtaError
 
 BODY = b"the archive's bytes"
@@ -102,12 +102,29 @@ def test_an_empty_and_a_missing_file_are_named(path, records):
     assert "No such file" in fault(lambda: check(Archive("birds.tgz"), path, records))
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"\n<!DOCTYPE html><html>Sign in", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "git lfs pull"),
+    ],
+)
+def test_a_web_page_and_a_pointer_are_named_and_bind_nobody(path, records, body, said):
+    path.write_bytes(body)
+    assert said in fault(lambda: check(Archive("birds.tgz"), path, records))
+    path.write_bytes(BODY)
+    assert check(Archive("birds.tgz"), path, records).sha256 == SHA256
+
+
 def test_an_unchanged_file_is_not_read_again_unless_asked(path, records):
     archive = Archive("birds.tgz", md5=MD5)
     check(archive, path, records)
-    rewrite_unseen(path, OTHER)
-    assert check(archive, path, records).md5 == MD5
-    assert "has md5" in fault(lambda: check(archive, path, records, afresh=True))
+    [place] = records.iterdir()
+    place.write_text(place.read_text().replace(SHA256, "0" * 64))
+    assert check(archive, path, records).sha256 == "0" * 64  # from the record
+    assert check(archive, path, records, afresh=True).sha256 == SHA256
+    rewrite_unseen(path, OTHER)  # which its ctime tells all the same
+    assert "has md5" in fault(lambda: check(archive, path, records))
     path.write_bytes(OTHER[:-1])
     assert "has md5" in fault(lambda: check(archive, path, records))
 
@@ -133,7 +150,14 @@ def test_what_no_whole_digest_proves_is_held_to_its_first_use(path, records, fac
         )
     else:
         other = OTHER
-    check(archive, path, records)
+    path.write_bytes(other)
+    check(archive, path, records)  # looked at, but not of use: it binds nobody
+    path.write_bytes(BODY)
+    mark_used([check(archive, path, records)])
+    path.write_bytes(other)
+    assert check(replace(archive, own=True), path, records).sha256 != SHA256
+    path.write_bytes(BODY)
+    mark_used([check(replace(archive, own=True), path, records)])
     path.write_bytes(other)
     line = fault(lambda: check(archive, path, records))
     [place] = records.iterdir()
@@ -147,7 +171,7 @@ def test_what_no_whole_digest_proves_is_held_to_its_first_use(path, records, fac
 
 def test_a_published_digest_counts_more_than_the_first_use(path, records):
     path.write_bytes(OTHER)
-    check(Archive("birds.tgz"), path, records)
+    mark_used([check(Archive("birds.tgz"), path, records)])
     path.write_bytes(BODY)
     archive = Archive("birds.tgz", sha256=SHA256)
     assert check(archive, path, records).verified == "sha256"

@@ -22,7 +22,7 @@ import requests
 
 from gta.catalog import Archive
 from gta.data.fetch import download
-from gta.data.fetch.archives import check
+from gta.data.fetch.archives import check, mark_used
 from gta.data.fetch.download import Patience, fetch
 from gta.errors import GtaError
 from tests.support.loopback import PROXY_VARIABLES, Host, give, give_chunked, host, status
@@ -129,9 +129,11 @@ def test_without_an_address_it_says_what_to_place(folder):
 def test_an_unpublished_digest_is_recorded_and_held_to(server, folder):
     url = server.serve("/a", give(BODY), give(OTHER))
     wanted = archive(url, md5=None)
-    get(wanted, folder).unlink()
+    path = get(wanted, folder)
+    mark_used([check(wanted, path, folder.parent / "records")])
+    path.unlink()
     line = fault(wanted, folder)
-    assert f"has sha256 {hashlib.sha256(OTHER).hexdigest()}, but the file first used" in line
+    assert f"has sha256 {hashlib.sha256(OTHER).hexdigest()}, but the file used before" in line
     assert SHA256 in line
     assert names(folder) == set()
 

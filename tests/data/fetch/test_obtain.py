@@ -98,7 +98,6 @@ def test_from_placed_archives_to_splits(layout, tiny_config, workdir, catalog, m
     ):
         assert len(store.indices(split)) == images
     assert all(min(store.image(position).shape[:2]) == 32 for position in range(len(store)))
-    assert (store.originals.min(axis=1) >= 32).all()
     assert {one["file"] for one in store.notes["origin"]} == {path.name for path in files}
     record = json.loads((workdir / f"data/store/archives/{dataset}.json").read_text())
     assert record == store.notes["origin"]
@@ -120,7 +119,6 @@ def test_voc_has_masks_of_classes(tiny_config, workdir, catalog):
     for position in range(len(store)):
         assert store.class_mask(position).shape == store.image(position).shape[:2]
         assert store.labels[position] + 1 in store.class_mask(position)
-    assert (store.originals == [store.image(p).shape[:2] for p in range(len(store))]).all()
 
 
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in (*BY_HAND, "voc12")])
