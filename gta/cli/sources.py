@@ -88,7 +88,7 @@ def check_source(
     from gta.data.rendered import render
     from gta.figures.heads import draw_heads, write_png
     from gta.models.prepared import check_weights, trained_side
-    from gta.models.sources import load_source
+    from gta.models.sources import ANY_SIDE, load_source
 
     study = Study.load(config)
     info, path = study.source_info(name), _prepared(study, name)
@@ -96,7 +96,7 @@ def check_source(
     recipe = study.config.recipe
     if recipe.architecture != info.architecture:
         defaults = {key: Recipe.model_fields[key].default for key in ("mean", "std")}
-        recipe = recipe.model_copy(update={"image_size": side, **defaults})
+        recipe = recipe.model_copy(update={"image_size": side or ANY_SIDE, **defaults})
     model = load_source(path, info.architecture, recipe.image_size)
     print(f"{info.title}: {info.objective}")
     for heading, text in {**_facts(info, metadata, model, side), "prepared": str(path)}.items():
@@ -126,16 +126,19 @@ def _prepared(study: Study, name: str, *, afresh: bool = False) -> Path:
 
 
 def _facts(
-    info: SourceInfo, metadata: Mapping[str, str], model: VisionTransformer, side: int
+    info: SourceInfo, metadata: Mapping[str, str], model: VisionTransformer, side: int | None
 ) -> dict[str, str]:
     """What ``gta source check`` prints, by heading."""
     sizes = {key: value.numel() for key, value in model.state_dict().items()}
     attention = sum(size for key, size in sizes.items() if ".attn." in key)
     ffn = sum(size for key, size in sizes.items() if ".mlp." in key)
     patch, grid = model.patch_embed.patch_size[0], model.patch_embed.grid_size[0]
-    positions = f"{side // patch} x {side // patch} patches of {patch} pixels"
-    if grid != side // patch:
-        positions += f", resampled to {grid} x {grid}"
+    if side is None:
+        positions = f"rotary, {grid} x {grid} patches of {patch} pixels"
+    else:
+        positions = f"{side // patch} x {side // patch} patches of {patch} pixels"
+        if grid != side // patch:
+            positions += f", resampled to {grid} x {grid}"
     block: Any = model.blocks[0]
     heads = block.attn.num_heads
     facts = {

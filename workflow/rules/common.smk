@@ -12,6 +12,12 @@ try:
 except GtaError as error:
     sys.exit(f"error: {error}")
 
+if {"{", "}"} & set(f"{study.store_root}"):
+    sys.exit(
+        f"error: GTA_STORE: {study.store_root}: Snakemake takes braces for wildcards; give the "
+        "folder another name, or a link to it"
+    )
+
 # Jobs find `gta` beside the Python that runs Snakemake, also where nothing is activated.
 shell.prefix(f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}; ")
 

@@ -5,13 +5,9 @@ where another study's would make them anew.
 """
 
 
-# A path may hold braces, which Snakemake takes for wildcards.
-BRACED_STORE = str(study.store_root).replace("{", "{{").replace("}", "}}")
-
-
 rule fetch:
     output:
-        f"{BRACED_STORE}/archives/{{dataset}}.json",
+        study.store_root / "archives" / "{dataset}.json",
     log:
         LOGS / "archives" / "{dataset}.log",
     wildcard_constraints:
@@ -30,7 +26,7 @@ rule data:
         files_of,
     output:
         # kept where it is still valid
-        update(f"{BRACED_STORE}/{{dataset}}-{{key}}/store.json"),
+        update(study.store_root / "{dataset}-{key}" / "store.json"),
     log:
         LOGS / "data" / "{dataset}-{key}.log",
     wildcard_constraints:
@@ -49,7 +45,7 @@ rule source:
     input:
         file_of,
     output:
-        f"{BRACED_STORE}/sources/{{source}}-{{key}}.safetensors",
+        study.store_root / "sources" / "{source}-{key}.safetensors",
     log:
         LOGS / "sources" / "{source}-{key}.log",
     wildcard_constraints:
