@@ -94,7 +94,7 @@ def check_content(path: Path) -> None:
     Raises:
         DamagedError: they are not, or cannot be read.
     """
-    from gta.models.prepared import check_weights  # with torch, which takes seconds to import
+    from gta.models.prepared import check_weights
 
     if "weights_digest" not in (read_header(path).get("__metadata__") or {}):
         return  # older files have none
