@@ -1,4 +1,4 @@
-"""What the notebooks start with, the study whose results lie here, and how they become pages."""
+"""Run notebooks on a study's results and write them as pages."""
 
 from __future__ import annotations
 
@@ -9,40 +9,7 @@ from gta.errors import GtaError
 from gta.files import write_text
 from gta.study import Study
 
-KERNEL = "python3"  # the Python that asks for it
-
-
-def open_study(name: str | None = None) -> Study:
-    """Open a study by its results, with the config that Snakemake recorded beside them.
-
-    Moves to the project's folder, the nearest one upwards that has ``results``: a study's paths
-    are relative to it.
-
-    Args:
-        name: of the study; default the environment's ``GTA_STUDY``, else the study whose
-            ``metrics.parquet`` is newest.
-
-    Raises:
-        GtaError: if there are no such results.
-    """
-    here = Path.cwd()
-    root = next((place for place in (here, *here.parents) if (place / "results").is_dir()), None)
-    if root is None:
-        raise GtaError(f"{here}: neither it nor a folder above it has results; run `snakemake`")
-    os.chdir(root)
-    wanted = name or os.environ.get("GTA_STUDY")
-    if wanted is None:
-        collected = list(Path("results").glob("*/metrics.parquet"))
-        if not collected:
-            raise GtaError(f"{root / 'results'}: no study has metrics yet; run `snakemake`")
-        wanted = max(collected, key=lambda path: path.stat().st_mtime).parent.name
-    config = Path("results") / wanted / "config.yaml"
-    if not config.exists():
-        raise GtaError(
-            f"{root / config}: missing; Snakemake writes it, as does `gta config --config FILE "
-            f"--out {config}`"
-        )
-    return Study.load([config])
+KERNEL = "python3"  # the running Python
 
 
 def execute(notebook: Path, study: Study) -> Path:
@@ -50,13 +17,13 @@ def execute(notebook: Path, study: Study) -> Path:
 
     Args:
         notebook: the file, which is left as it is.
-        study: what ``open_study`` opens in it.
+        study: the study that ``gta.open()`` opens in it.
 
     Returns:
         The page.
 
     Raises:
-        GtaError: if nbconvert is not installed, the file is no notebook, or a cell fails.
+        GtaError: if nbconvert is not installed, the file is not a notebook, or a cell fails.
     """
     try:
         import nbformat
@@ -72,7 +39,7 @@ def execute(notebook: Path, study: Study) -> Path:
     except OSError as error:
         raise GtaError(f"{notebook}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise GtaError(f"{notebook}: is no notebook: {error}") from None
+        raise GtaError(f"{notebook}: is not a notebook: {error}") from None
     here = {"metadata": {"path": str(Path.cwd()), "name": notebook.stem}}
     try:
         NotebookClient(content, timeout=None, kernel_name=KERNEL, resources=here).execute(

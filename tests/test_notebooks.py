@@ -1,33 +1,31 @@
-"""The notebooks: saved without outputs, their code and imports sound, and they run on a study."""
+"""The notebooks: saved without outputs, on `import gta` alone, and they run on a study."""
 
 from __future__ import annotations
 
 import ast
-import importlib
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
-from gta import files, results
 from gta.errors import GtaError
-from gta.notebooks import execute, open_study
+from gta.notebooks import execute
 from gta.study import Study
+from tests.support.finished import CONFIG
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 def code_of(path: Path) -> list[str]:
-    """Code cells as Python, magics translated."""
+    """Code cells as Python, without their magics."""
     cells = nbformat.read(path, as_version=4).cells
+    sources = [cell.source.replace("%matplotlib inline\n", "") for cell in cells]
     transform = TransformerManager().transform_cell
-    return [transform(cell.source) for cell in cells if cell.cell_type == "code"]
+    kinds = [cell.cell_type for cell in cells]
+    return [transform(s) for s, kind in zip(sources, kinds, strict=True) if kind == "code"]
 
 
 def test_there_are_notebooks() -> None:
@@ -52,61 +50,54 @@ def test_saved_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_code_compiles_and_what_it_imports_is_there(path: Path) -> None:
-    for number, code in enumerate(code_of(path)):
-        compile(code, f"{path.name}, code cell {number}", "exec")
-        for node in ast.walk(ast.parse(code)):
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("gta"):
-                module = importlib.import_module(str(node.module))
-                for name in node.names:
-                    assert hasattr(module, name.name), f"{path.name}: {node.module}.{name.name}"
+def test_the_first_cell_imports_gta_and_nothing_imports_from_inside_it(path: Path) -> None:
+    cells = [ast.parse(code) for code in code_of(path)]
+    imports = [
+        ast.unparse(node)
+        for cell in cells
+        for node in ast.walk(cell)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert [ast.unparse(node) for node in cells[0].body][:2] == ["import gta", "study = gta.open()"]
+    assert [line for line in imports if "gta" in line] == ["import gta"]
 
 
-# open_study
+def test_every_name_that_notebooks_use_is_public() -> None:
+    import gta
+
+    for path in NOTEBOOKS:
+        for code in code_of(path):
+            for node in ast.walk(ast.parse(code)):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                    parts = {"gta": gta, "study": gta.StudyResults, "run": gta.RunResults}
+                    if node.value.id in parts:
+                        assert hasattr(parts[node.value.id], node.attr), f"{path.name}: {node.attr}"
 
 
-def leave_results(study: Study, config: dict[str, Any], age: float = 0.0) -> None:
-    """An empty metrics.parquet and the config beside it, last touched ``age`` seconds ago."""
-    table, _ = results.collect_metrics(study, lambda _: None)
-    results.write_collected(study, table)
-    files.write_text(study.folder / "config.yaml", yaml.safe_dump(config))
-    metrics = study.folder / "metrics.parquet"
-    then = metrics.stat().st_mtime - age
-    os.utime(metrics, (then, then))
-
-
-def test_opens_the_newest_or_the_named(
-    tiny_config: dict[str, Any], workdir: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_on_a_study(
+    path: Path,
+    in_finished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.delenv("GTA_STUDY", raising=False)
-    for age, name in enumerate(("new", "middle", "old")):
-        config = {**tiny_config, "study": name}
-        leave_results(Study(config), config, age=60.0 * age)
-    below = workdir / "notebooks"
-    below.mkdir()
-    monkeypatch.chdir(below)
-    assert open_study().name == "new"
-    assert Path.cwd() == workdir
-    assert open_study("middle").name == "middle"
-    monkeypatch.setenv("GTA_STUDY", "old")
-    assert open_study().name == "old"
-    assert open_study("new").name == "new"
+    import matplotlib.pyplot as plt
+
+    figures: list[Any] = []
+    monkeypatch.setattr(plt, "show", lambda: figures.extend(map(plt.figure, plt.get_fignums())))
+    names: dict[str, Any] = {}
+    try:
+        for code in code_of(path):
+            exec(compile(code, path.name, "exec"), names)
+    finally:
+        plt.close("all")
+    assert figures
+    assert (
+        "study mini: 16 of 16 runs are done" in capsys.readouterr().out or path.stem == "attention"
+    )
 
 
-def test_says_what_is_not_there(
-    tiny_config: dict[str, Any], workdir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("GTA_STUDY", raising=False)
-    with pytest.raises(GtaError, match="neither it nor a folder above it has results"):
-        open_study()
-    (workdir / "results").mkdir()
-    with pytest.raises(GtaError, match="no study has metrics yet"):
-        open_study()
-    with pytest.raises(GtaError, match=r"results/paper/config\.yaml: missing"):
-        open_study("paper")
-
-
-# execute
+# gta.notebooks.execute
 
 
 def notebook_of(path: Path, *cells: str) -> Path:
@@ -116,16 +107,14 @@ def notebook_of(path: Path, *cells: str) -> Path:
     return path
 
 
-def test_becomes_a_page_and_stays_as_it_is(tiny_config: dict[str, Any], workdir: Path) -> None:
-    for name in ("asked", "newest"):
-        config = {**tiny_config, "study": name}
-        leave_results(Study(config), config)
-    opened = "from gta.notebooks import open_study; print('opened', open_study().name, 6 * 7)"
-    file = notebook_of(workdir / "own.ipynb", opened)
+def test_becomes_a_page_and_stays_as_it_is(in_finished: Path, tmp_path: Path) -> None:
+    opened = "import gta; study = gta.open(); print('opened', study.name, len(study.metrics))"
+    file = notebook_of(tmp_path / "own.ipynb", opened)
     before = file.read_bytes()
-    page = execute(file, Study({**tiny_config, "study": "asked"}))
-    assert page == Path("results/asked/notebooks/own.html")
-    assert "opened asked 42" in page.read_text(encoding="utf-8")
+    study = Study(CONFIG, folder=tmp_path / "results")
+    page = execute(file, study)
+    assert page == tmp_path / "results" / "notebooks" / "own.html"
+    assert "opened mini 16" in page.read_text(encoding="utf-8")
     assert file.read_bytes() == before
     assert not list(page.parent.glob(".*"))
 
@@ -137,63 +126,10 @@ def test_a_cell_that_fails_is_one_line_and_leaves_no_page(tiny_study: Study, wor
     assert not (tiny_study.folder / "notebooks").exists()
 
 
-def test_what_is_no_notebook_is_said(tiny_study: Study, workdir: Path) -> None:
+def test_what_is_not_a_notebook_is_said(tiny_study: Study, workdir: Path) -> None:
     file = workdir / "own.ipynb"
     with pytest.raises(GtaError, match=r"own\.ipynb: cannot be read: No such file"):
         execute(file, tiny_study)
     file.write_text("# Title\n")
-    with pytest.raises(GtaError, match=r"own\.ipynb: is no notebook: "):
+    with pytest.raises(GtaError, match=r"own\.ipynb: is not a notebook: "):
         execute(file, tiny_study)
-
-
-# They run
-
-
-@pytest.fixture(scope="module")
-def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder with a small study that is done, but for one run and for table 4."""
-    from gta.data.prepare import prepare
-    from gta.models.originals import prepare_source
-    from gta.train import train_runs
-
-    root = Path(__file__).resolve().parent.parent
-    folder = tmp_path_factory.mktemp("studied")
-    shutil.copytree(FOLDER, folder / "notebooks")
-    config = yaml.safe_load((root / "tests/configs/tiny.yaml").read_text(encoding="utf-8"))
-    config |= {"tables_file": str(root / "config" / "tables.yaml"), "datasets": ["mini_near"]}
-    config |= {"tables": ["table1", "table2", "table4"], "figures": ["figure1"], "restrict": {}}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name in ("GTA_ARCHIVES", "GTA_STORE", "GTA_WEIGHTS"):
-            patch.delenv(name, raising=False)
-        study = Study(config)
-        prepare(study, "mini_near")
-        prepare_source(study, "tiny_ibot")
-        missing = next(run for run in study.runs if run.method == "l2_sp")
-        train_runs(study, [run for run in study.runs if run != missing], "cpu")
-        leave_results(study, config)
-    return folder
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS])
-def test_runs_from_its_own_folder(
-    studied: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from nbclient import NotebookClient
-
-    for variable in ("GTA_ARCHIVES", "GTA_STORE", "GTA_WEIGHTS", "GTA_STUDY"):
-        monkeypatch.delenv(variable, raising=False)
-    path = studied / "notebooks" / f"{name}.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    place = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place).execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
-    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-    printed = "".join(output.get("text", "") for output in outputs)
-    assert len(pictures) >= 2
-    assert "study tiny" in printed
-    if name == "results":
-        assert "table4: " in printed  # what it is made of is missing
-        shown = [output["data"].get("text/markdown", "") for output in outputs if "data" in output]
-        assert any("gta train " in text for text in shown)  # the hole's command

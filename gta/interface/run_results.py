@@ -46,6 +46,41 @@ class RunResults:
         return self.run.name
 
     @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        return self.run.dataset
+
+    @property
+    def rate(self) -> float:
+        """Share of the training images, in percent."""
+        return self.run.rate
+
+    @property
+    def source(self) -> str:
+        """Name of the source."""
+        return self.run.source
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.run.method
+
+    @property
+    def mix(self) -> str:
+        """How training images are mixed; ``none`` where they are not."""
+        return self.run.mix
+
+    @property
+    def lam(self) -> float:
+        """λ, the weight of the penalty; 0 where the method has none."""
+        return self.run.lam
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return self.run.seed
+
+    @property
     def state(self) -> str:
         """``done``, ``missing``, ``stale``, ``damaged`` or ``failed``."""
         return results.state_of(self._study, self.run).state
@@ -70,6 +105,11 @@ class RunResults:
     def predictions(self) -> pd.DataFrame:
         """A row an image of the test and held-out splits: label, prediction, confidence."""
         return results.read_part(self._study, "predictions", self.run).to_pandas()
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the run's trained weights are here."""
+        return self._study.path("models", self.run).is_file()
 
     @property
     def weights(self) -> Path:

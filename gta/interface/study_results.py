@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -194,6 +195,19 @@ class StudyResults:
         for field in fields:
             frame = frame[frame[field].isin({getattr(run, field) for run in wanted})]
         return frame.reset_index(drop=True)
+
+    def chosen(self, rule: Rule = "heldout", **where: Any) -> list[RunResults]:
+        """The runs at the λ that ``best`` chose, all seeds.
+
+        Examples:
+            >>> chosen = gta.open("mini").chosen("test", method="gta", rate=15)
+            >>> len({run.lam for run in chosen}), [run.seed for run in chosen]
+            (1, [0, 1])
+        """
+        columns = [*CELL, "lam"]
+        rows = self.best(rule, **where)[columns].itertuples(index=False, name=None)
+        cells = set(rows)
+        return [run for run in self.runs(**where) if attrgetter(*columns)(run.run) in cells]
 
     def gain(
         self, method: str, over: str = "finetune", rule: Rule = "heldout", **where: Any
