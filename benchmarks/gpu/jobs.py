@@ -64,8 +64,8 @@ class Case:
         return runs
 
 
-class EnoughError(Exception):
-    """The measurement has what it needs."""
+class EnoughError(BaseException):
+    """The measurement has what it needs; no error of a run, which would be noted as its own."""
 
 
 class _Timer:

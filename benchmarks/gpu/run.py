@@ -26,6 +26,8 @@ from benchmarks.inputs import working_folder
 from benchmarks.machine import ROOT, cores, describe
 
 EACH = 2.5  # seconds that a measurement times
+# Other tests import packages that training does not need.
+TESTS = ("tests/gpu", "tests/data/batches/test_loader.py")
 TEST_SECONDS = 150  # after which the tests are given up
 
 HALF, FULL = "float16", "bfloat16"
@@ -165,7 +167,7 @@ def attempt(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def run_tests(log: Path) -> dict[str, Any]:
     """The tests that need a GPU, in processes side by side where pytest-xdist is there."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *TESTS]
     if find_spec("xdist") is not None:
         command += ["-n", str(min(4, cores())), "--dist", "load"]
     environment = os.environ | {"OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)}
