@@ -225,7 +225,9 @@ def draw_curves(study: Study, metrics: pd.DataFrame, before: float, out: Path) -
         figure.supylabel("attention on the flower, held-out images (%)", fontsize=9)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=4)
-    save(figure, out)
+    for path in save(figure, out):
+        if path.suffix != ".png":
+            path.unlink()
 
 
 def learning_rate_table(study: Study) -> str:
@@ -287,7 +289,6 @@ def write(study: Study | None = None, page: Path = PAGE) -> None:
     for name in ("figure1", "figure3", "figure4"):
         shutil.copy(study.folder / "figures" / f"{name}.png", images / f"flowers-{name}.png")
     draw_curves(study, metrics, before, images / "flowers-mass")
-    (images / "flowers-mass.pdf").unlink(missing_ok=True)
     parts = {
         "STAMP": stamp.head(COMMAND, SOURCES),
         "MACHINE": machine(metrics),

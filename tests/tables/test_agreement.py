@@ -13,6 +13,7 @@ import pytest
 from gta.study import Study
 from gta.study.run import CELL
 from gta.tables import accuracy, agreement, agreement_page, read_reference, to_html, to_markdown
+from gta.tables.kinds.agreement import chance_within
 
 NAMES = ["table2", "table3", "table5"]
 
@@ -88,6 +89,7 @@ def naive(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
     steps: dict[Any, bool] = {}
     trends: dict[Any, bool] = {}
+    clear_trends: dict[Any, bool] = {}
     for row in cells.values():
         line = [r for r in there.values() if all(r[f] == row[f] for f in CELL[:-1])]
         line = sorted(line, key=lambda r: r["rate"])
@@ -100,10 +102,20 @@ def naive(rows: list[dict[str, Any]]) -> dict[str, Any]:
             if r["method"] != "finetune" and place in there:
                 base = there[place]
                 gains.append([r[m] - base[m] for m in ("acc1_mean", "paper_mean")])
+                gains[-1].append((r["paper_std"] ** 2 + base["paper_std"] ** 2) / 3)
         if len(gains) > 1:
             ours, paper = (gains[0][i] - gains[-1][i] for i in (0, 1))
-            trends[tuple(row[f] for f in CELL[:-1])] = ours * paper > 0
-    for name, kept in (("pairs", pairs), ("clear", clear), ("steps", steps), ("trends", trends)):
+            key = tuple(row[f] for f in CELL[:-1])
+            trends[key] = ours * paper > 0
+            if abs(paper) > 2 * math.sqrt(gains[0][2] + gains[-1][2]):
+                clear_trends[key] = trends[key]
+    for name, kept in (
+        ("pairs", pairs),
+        ("clear", clear),
+        ("steps", steps),
+        ("trends", trends),
+        ("clear_trends", clear_trends),
+    ):
         found[name], found[f"{name}_kept"] = len(kept), sum(kept.values())
     return found
 
@@ -154,8 +166,40 @@ def test_the_paper_agrees_with_itself(study: Study) -> None:
     ]
     for row in agreement(tables).to_dict("records"):
         assert row["within"] == row["cells"]
-        for claim in ("pairs", "clear", "steps", "trends"):
+        for claim in ("pairs", "clear", "steps", "trends", "clear_trends"):
             assert row[f"{claim}_kept"] == row[claim]
+
+
+def test_fifteen_of_the_papers_trends_exceed_two_standard_errors(study: Study) -> None:
+    datasets = {"datasets": ["cub", "cars", "aircraft", "dogs", "pet"], "tables": ["table2"]}
+    whole = Study(study.content | datasets)
+    reference = read_reference(whole, "table2")
+    assert reference is not None
+    own = reference[reference["table"] == "table2"].astype({"rate": float})
+    selected = own[[*CELL, "acc1_mean", "acc1_std"]].assign(
+        selection="test", lam=1.0, n=3, chosen_at=own["rate"], missing=""
+    )
+    row = agreement([accuracy(whole, "table2", selected, reference)]).iloc[0]
+    assert (row["trends"], row["clear_trends"]) == (25, 15)
+    assert row["within_expected"] == pytest.approx(0.93 * 120, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("std", "paper_std", "expected"), [(0.3, 0.2, 0.93), (0.3, math.nan, 0.87), (None, 0.2, 0.87)]
+)
+def test_what_chance_alone_gives(std: Any, paper_std: float, expected: float) -> None:
+    """Against means and deviations of three draws each from one distribution."""
+    found = chance_within(*(pd.Series([v], dtype=float) for v in (std, 3, paper_std)))
+    assert round(float(found.iloc[0]), 2) == expected
+    ours, papers = np.random.default_rng(0).normal(size=(2, 100_000, 3))
+    freedom = {"ours": std is not None, "papers": not math.isnan(paper_std)}
+    squares = sum(
+        values.var(axis=1, ddof=1) * freedom[name]
+        for name, values in (("ours", ours), ("papers", papers))
+    )
+    pooled = np.sqrt(squares / sum(freedom.values()))
+    inside = np.abs(ours.mean(axis=1) - papers.mean(axis=1)) <= 2 * pooled
+    assert inside.mean() == pytest.approx(found.iloc[0], abs=0.005)
 
 
 def test_the_page_says_how_many_of_how_many(study: Study) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 LINE = ["source", "method", "mix"]
 PLACE = ["selection", "dataset"]
 COUNTS = ["cells", "compared", "judged", "within"]
-CLAIMS = ["pairs", "clear", "steps", "trends"]
-COLUMNS = ["selection", "by", "of", *COUNTS, "delta_mean", "delta_abs_mean"]
+CLAIMS = ["pairs", "clear", "steps", "trends", "clear_trends"]
+COLUMNS = ["selection", "by", "of", *COUNTS, "within_expected", "delta_mean", "delta_abs_mean"]
 COLUMNS += [f"{claim}{part}" for claim in CLAIMS for part in ("", "_kept")]
 BASELINE = "finetune"
 
@@ -59,13 +59,15 @@ def agreement(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         A row for each selection over ``all``, by ``table`` and by ``dataset`` (``by`` and
         ``of``); what stands in several tables counts once, but by table. ``cells`` of the
         paper, those ``compared`` (ours is no hole), ``judged`` (a deviation is known) and
-        ``within``; ``delta_mean`` and ``delta_abs_mean`` in percent; and how many there are, and
-        ``_kept`` how many of them ours decides as the paper does, of
+        ``within``, of which ``within_expected`` would be by the scatter of seeds alone;
+        ``delta_mean`` and ``delta_abs_mean`` in percent; and how many there are, and ``_kept`` how
+        many of them ours decides as the paper does, of
 
         - ``pairs`` of rows of a column (methods, sources, mixes), by which is better;
         - ``clear``: pairs that lie further apart in the paper than two pooled deviations;
         - ``steps`` of accuracy from a rate to the next, by their sign;
-        - ``trends``: gain over fine-tuning at the lowest less that at the highest rate, by sign.
+        - ``trends``: gain over fine-tuning at the lowest less that at the highest rate, by sign;
+        - ``clear_trends``: trends that exceed two standard errors in the paper.
     """
     import pandas as pd
 
@@ -82,11 +84,13 @@ def agreement(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         scope = [cells, there, pairs]
         all_cells, done, ordered = scope if by == "table" else map(_once, scope)
         part = _cells(all_cells, keys)
+        trends = _trends(done, place)
         claims = {
             "pairs": ordered,
             "clear": ordered[ordered["clear"]],
             "steps": _steps(done, place),
-            "trends": _trends(done, place),
+            "trends": trends,
+            "clear_trends": trends[trends["clear"]],
         }
         for claim, found in claims.items():
             kept = found.groupby(keys)["kept"]
@@ -109,6 +113,9 @@ def _once(rows: pd.DataFrame) -> pd.DataFrame:
 def _cells(cells: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     told = cells.assign(
         judged=cells["within"].notna(),
+        expected=chance_within(cells["acc1_std"], cells["n"], cells["paper_std"]).where(
+            cells["within"].notna()
+        ),
         inside=cells["within"].fillna(False).astype(bool),
         size=cells["delta"].abs(),
     )
@@ -117,9 +124,31 @@ def _cells(cells: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
         compared=("delta", "count"),
         judged=("judged", "sum"),
         within=("inside", "sum"),
+        within_expected=("expected", "sum"),
         delta_mean=("delta", "mean"),
         delta_abs_mean=("size", "mean"),
     )
+
+
+def chance_within(
+    std: pd.Series[float], n: pd.Series[int], paper_std: pd.Series[float]
+) -> pd.Series[float]:
+    """Probability that a cell lies within two pooled deviations if only seeds differ.
+
+    The difference of two means of n and three draws from one normal distribution, over their
+    pooled deviation, is Student's t times sqrt(1/n + 1/3), with as many degrees of freedom as the
+    known deviations have: .93 for three seeds and both deviations, .87 for one of them.
+    """
+    import numpy as np
+    import pandas as pd
+    from scipy import stats
+
+    from gta.tables.reference import DEVIATIONS, PAPER_SEEDS
+
+    freedom = (n - 1).where(std.notna(), 0) + paper_std.notna() * (PAPER_SEEDS - 1)
+    limit = DEVIATIONS / np.sqrt(1 / n + 1 / PAPER_SEEDS)
+    inside = 1 - 2 * stats.t.sf(limit, freedom.where(freedom > 0))
+    return pd.Series(inside, index=std.index)
 
 
 def _pairs(cells: pd.DataFrame) -> pd.DataFrame:
@@ -147,18 +176,34 @@ def _steps(cells: pd.DataFrame, place: list[str]) -> pd.DataFrame:
 
 
 def _trends(cells: pd.DataFrame, place: list[str]) -> pd.DataFrame:
-    """Gains over fine-tuning, at the lowest less at the highest rate."""
+    """Gains over fine-tuning, at the lowest less at the highest rate.
+
+    ``clear``: more than two standard errors of the paper's, whose four means are taken as
+    independent; False where it gives no deviation.
+    """
+    import pandas as pd
+
+    from gta.tables.reference import PAPER_SEEDS
+
     twin = [*place, "source", "mix", "rate"]
-    tuned = cells[cells["method"] == BASELINE][[*twin, "acc1_mean", "paper_mean"]]
+    tuned = cells[cells["method"] == BASELINE]
+    tuned = tuned[[*twin, "acc1_mean", "paper_mean", "paper_std"]]
     gains = cells[cells["method"] != BASELINE].merge(tuned, on=twin, suffixes=("", "_tuned"))
     gains = gains.assign(
         ours=gains["acc1_mean"] - gains["acc1_mean_tuned"],
         paper=gains["paper_mean"] - gains["paper_mean_tuned"],
+        variance=(gains["paper_std"] ** 2 + gains["paper_std_tuned"] ** 2) / PAPER_SEEDS,
     )
-    rows = gains.sort_values("rate", kind="stable").groupby([*place, "all", *LINE])
-    ends = rows[["ours", "paper"]].first() - rows[["ours", "paper"]].last()
-    ends = ends[(rows.size() > 1) & (ends["paper"] != 0)]
-    return ends.assign(kept=_same_sign(ends["ours"], ends["paper"])).reset_index()
+    line = [*place, "all", *LINE]
+    ordered = gains.sort_values("rate", kind="stable")
+    low, high = (
+        ordered.drop_duplicates(line, keep=keep).set_index(line) for keep in ("first", "last")
+    )
+    paper = low["paper"] - high["paper"]
+    ours = low["ours"] - high["ours"]
+    error = (low["variance"] + high["variance"]) ** 0.5
+    ends = pd.DataFrame({"kept": _same_sign(ours, paper), "clear": paper.abs() > 2 * error})
+    return ends[(low["rate"] != high["rate"]) & (paper != 0)].reset_index()
 
 
 def _same_sign(ours: pd.Series[float], paper: pd.Series[float]) -> pd.Series[bool]:
@@ -189,13 +234,17 @@ def agreement_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         "tables counts once in all and by data set.",
         f"Within {DEVIATIONS:g} SD: cells within that many pooled standard deviations of the "
         "paper's cell, of those for which one is known (where it gives none, ours alone). "
-        "Δ: ours less the paper's, in percent.",
+        "Δ: ours less the paper's, in percent. By chance: how many of them would be if ours had "
+        "the paper's true means and only seeds differed (93 % with three seeds where both "
+        "deviations are known, 87 % where one is).",
         "Order: pairs of rows of a column (methods, and where a table has them sources and "
         "mixes) that stand in the paper's order; told apart: of the pairs that lie further "
         f"apart in the paper than {DEVIATIONS:g} pooled standard deviations of it.",
         "Accuracy over rates: steps from a sampling rate to the next that go the paper's way. "
         f"Gain over rates: methods whose gain over {METHODS[BASELINE].title} falls, or rises, "
-        "from the lowest to the highest rate as in the paper.",
+        "from the lowest to the highest rate as in the paper; told apart: of those that change by "
+        "more than two standard errors in the paper. Of orders and signs that are not told apart, "
+        "chance alone gives half.",
     ]
     return page
 
@@ -232,12 +281,14 @@ def _line(row: dict[Hashable, Any]) -> dict[str, Cell]:
     return {
         "Compared": part("compared", "cells"),
         f"Within {DEVIATIONS:g} SD": part("within", "judged"),
+        "By chance": Cell(row["within_expected"] if row["judged"] else nan, form=".1f"),
         "Mean Δ": Cell(row["delta_mean"], form="+.2f"),
         "Mean absolute Δ": Cell(row["delta_abs_mean"]),
         "Order": part("pairs_kept", "pairs"),
         "Order, told apart": part("clear_kept", "clear"),
         "Accuracy over rates": part("steps_kept", "steps"),
         "Gain over rates": part("trends_kept", "trends"),
+        "Gain over rates, told apart": part("clear_trends_kept", "clear_trends"),
     }
 
 
