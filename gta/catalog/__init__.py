@@ -3,6 +3,7 @@
 from gta.catalog.accelerators import ACCELERATORS, UTILISATION, AcceleratorInfo
 from gta.catalog.architectures import ARCHITECTURES, ArchitectureInfo
 from gta.catalog.archives import Archive, Form
+from gta.catalog.corruptions import CORRUPTIONS
 from gta.catalog.datasets import (
     DATASETS,
     READER_VERSION,
@@ -20,6 +21,7 @@ __all__ = [
     "ACCELERATORS",
     "ARCHITECTURES",
     "BSS_LISTS",
+    "CORRUPTIONS",
     "DATASETS",
     "MIXES",
     "PROTOCOLS",

@@ -1,13 +1,15 @@
 """Robustness of finished runs: corrupted test images and the scores of predictions on them."""
 
-from gta.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from gta.robustness.corruptions import corrupt
+from gta.robustness.measure import ROBUSTNESS, measure, write
 from gta.robustness.scores import aurra, calibration_error, relative_corruption_error
 
 __all__ = [
-    "CORRUPTIONS",
-    "SEVERITIES",
+    "ROBUSTNESS",
     "aurra",
     "calibration_error",
     "corrupt",
+    "measure",
     "relative_corruption_error",
+    "write",
 ]

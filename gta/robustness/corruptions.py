@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,19 +26,18 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 Corruption = Callable[[Floats, int, Generator], NDArray[Any]]
 
-SEVERITIES = (1, 2, 3, 4, 5)
 REFERENCE_SIDE = 224
 
 
-def corrupt(image: Pixels, corruption: str, severity: int, seed: int, index: int) -> Pixels:
+def corrupt(image: Pixels, corruption: str, severity: int, seed: int = 0) -> Pixels:
     """Corrupt an image.
 
     Args:
         image: (side, side, 3).
-        corruption: a key of ``CORRUPTIONS``.
+        corruption: a key of ``gta.catalog.CORRUPTIONS``.
         severity: 1 to 5.
-        seed: of the whole evaluation.
-        index: of the image; equal arguments give equal pixels.
+        seed: random numbers follow from it, corruption, severity and the image alone: equal
+            arguments give equal pixels.
 
     Returns:
         The corrupted image, of the same shape.
@@ -47,10 +45,11 @@ def corrupt(image: Pixels, corruption: str, severity: int, seed: int, index: int
     Raises:
         KeyError: the corruption is unknown.
     """
-    text = f"{seed} {corruption} {severity} {index}"
-    random = np.random.default_rng(list(hashlib.sha256(text.encode()).digest()))
+    digest = hashlib.sha256(f"{seed} {corruption} {severity} ".encode())
+    digest.update(image.tobytes())
+    random = np.random.default_rng(list(digest.digest()))
     x: Floats = np.asarray(image, dtype=np.float32) / 255
-    corrupted = CORRUPTIONS[corruption](x, severity - 1, random)
+    corrupted = FUNCTIONS[corruption](x, severity - 1, random)
     return np.rint(np.clip(corrupted, 0, 1) * 255).astype(np.uint8)
 
 
@@ -202,27 +201,25 @@ def jpeg_compression(x: Floats, level: int, random: Generator) -> NDArray[Any]:
     return _floats(Image.open(file))
 
 
-CORRUPTIONS: MappingProxyType[str, Corruption] = MappingProxyType(
-    {
-        function.__name__: function
-        for function in (
-            gaussian_noise,
-            shot_noise,
-            impulse_noise,
-            defocus_blur,
-            glass_blur,
-            motion_blur,
-            zoom_blur,
-            snow,
-            fog,
-            brightness,
-            contrast,
-            elastic_transform,
-            pixelate,
-            jpeg_compression,
-        )
-    }
-)
+FUNCTIONS: dict[str, Corruption] = {
+    function.__name__: function
+    for function in (
+        gaussian_noise,
+        shot_noise,
+        impulse_noise,
+        defocus_blur,
+        glass_blur,
+        motion_blur,
+        zoom_blur,
+        snow,
+        fog,
+        brightness,
+        contrast,
+        elastic_transform,
+        pixelate,
+        jpeg_compression,
+    )
+}
 
 
 def plasma_fractal(side: int, decay: float, random: Generator) -> NDArray[np.float64]:

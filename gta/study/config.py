@@ -24,6 +24,7 @@ from gta.catalog import (
 )
 from gta.methods import METHODS
 from gta.study.figures import Figures, Segmentation
+from gta.study.robustness import Robustness
 from gta.study.run import RUN_FIELDS, Run
 from gta.study.tables import TableSpec
 from gta.study.values import Lam, Name, Rate, Strict, distinct, new_names, one_of
@@ -337,6 +338,7 @@ class Config(Strict):
     keep_weights: Literal["none", "figures", "all"] = "figures"
     figure_settings: Figures = Figures()
     segmentation: Segmentation = Segmentation()
+    robustness: Robustness = Robustness()
 
     @field_validator("recipe_sources")
     @classmethod
