@@ -44,6 +44,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("intervals")(write_intervals)
     app.command("table")(show_tables)
     app.command("segmentation")(segmentation)
+    app.command("robustness")(robustness)
     app.command("figure")(draw_figures)
     app.command("page")(write_page)
     app.command("attention")(draw_attention)
@@ -152,6 +153,29 @@ def segmentation(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> N
         )
     write(study, measured)
     print(f"{study.folder / 'segmentation.parquet'}: {measured.num_rows} rows")
+
+
+def robustness(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:
+    """Test finished runs on corrupted test images, without training them again.
+
+    Writes `results/<study>/robustness.parquet` from the runs whose weights were kept. What was
+    measured before is kept; the config's `robustness:` says which corruptions and how many images.
+
+        gta robustness --config config/mini.yaml --config config/mini-robustness.yaml
+    """
+    from gta.robustness import measure_robustness, write
+    from gta.train import pick_device
+
+    study = Study.load(config)
+    with claimed(device) as where, bars() as progress:
+        task = progress.add_task("passes over the test images", total=None)
+        measured = measure_robustness(
+            study,
+            pick_device(where),
+            lambda done, passes: progress.update(task, completed=done, total=passes),
+        )
+    write(study, measured)
+    print(f"{study.folder / 'robustness.parquet'}: {measured.num_rows} rows")
 
 
 def draw_figures(

@@ -1,15 +1,14 @@
 """Robustness of finished runs: corrupted test images and the scores of predictions on them."""
 
 from gta.robustness.corruptions import corrupt
-from gta.robustness.measure import ROBUSTNESS, measure, write
-from gta.robustness.scores import aurra, calibration_error, relative_corruption_error
+from gta.robustness.measure import ROBUSTNESS, measure_robustness, write
+from gta.robustness.scores import aurra, calibration_error
 
 __all__ = [
     "ROBUSTNESS",
     "aurra",
     "calibration_error",
     "corrupt",
-    "measure",
-    "relative_corruption_error",
+    "measure_robustness",
     "write",
 ]

@@ -73,7 +73,7 @@ class CorruptedEvaluator(Evaluator):
         return torch.from_numpy(pixels)
 
 
-def measure(
+def measure_robustness(
     study: Study,
     device: torch.device | None = None,
     progress: Callable[[int, int], None] | None = None,

@@ -1,8 +1,6 @@
-"""Scores of predictions: calibration, refusal and error under corruption."""
+"""Scores of predictions: calibration and refusal."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,21 +41,3 @@ def aurra(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> float
     order = np.argsort(-confidence, kind="stable")
     responses = np.arange(1, len(order) + 1)
     return 100 * float(np.mean(np.cumsum(correct[order]) / responses))
-
-
-def relative_corruption_error(errors: Mapping[str, float], reference: Mapping[str, float]) -> float:
-    """Mean over corruptions of the error in percent of a reference method's (mCE).
-
-    Hendrycks and Dietterich, ICLR 2019, section 4.2, with the study's fine-tuning in the place of
-    AlexNet.
-
-    Args:
-        errors: by corruption, mean over severities.
-        reference: of the reference method, for the same corruptions.
-
-    Returns:
-        100 where both are equally wrong; NaN where the reference makes no error under some
-        corruption.
-    """
-    ratios = [errors[name] / reference[name] if reference[name] else np.nan for name in errors]
-    return 100 * float(np.mean(ratios))

@@ -77,11 +77,23 @@ class Collected:
         Raises:
             GtaError: if they are missing or damaged.
         """
-        path = self.study.folder / "segmentation.parquet"
+        return self._measured("segmentation")
+
+    @cached_property
+    def robustness(self) -> pd.DataFrame:
+        """Tests on corrupted images, of the schema ``gta.robustness.ROBUSTNESS``.
+
+        Raises:
+            GtaError: if they are missing or damaged.
+        """
+        return self._measured("robustness")
+
+    def _measured(self, what: str) -> pd.DataFrame:
+        path = self.study.folder / f"{what}.parquet"
         try:
             return pq.ParquetFile(path).read().to_pandas()
         except FileNotFoundError:
-            raise GtaError(f"{path}: missing; `gta segmentation` makes it") from None
+            raise GtaError(f"{path}: missing; `gta {what}` makes it") from None
         except (OSError, pa.ArrowException) as error:
             raise GtaError(f"{path}: damaged: {error}; delete it and run `snakemake`") from None
 

@@ -11,8 +11,9 @@ from gta.study.commands import command, patterns
 
 UNCOLLECTED = State("missing", "done, but not collected yet")
 UNMEASURED = State("missing", "attention not measured")
+UNTESTED = State("missing", "not tested on corrupted images")
 
-COMMANDS = {UNCOLLECTED: "collect", UNMEASURED: "segmentation"}
+COMMANDS = {UNCOLLECTED: "collect", UNMEASURED: "segmentation", UNTESTED: "robustness"}
 
 
 def describe(study: Study, runs: Iterable[Run], states: Mapping[Run, State]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gta.robustness import aurra, calibration_error, relative_corruption_error
+from gta.robustness import aurra, calibration_error
 
 
 @pytest.fixture
@@ -40,10 +40,3 @@ def test_certain_and_right_is_calibrated():
     assert calibration_error(np.ones(8), np.ones(8, bool)) == 0
     assert calibration_error(np.ones(3), np.zeros(3, bool)) == 100
     assert aurra(np.ones(8), np.ones(8, bool)) == 100
-
-
-def test_errors_relative_to_a_reference():
-    reference = {"fog": 20.0, "snow": 40.0}
-    assert relative_corruption_error(reference, reference) == 100
-    assert relative_corruption_error({"fog": 10.0, "snow": 60.0}, reference) == 100
-    assert np.isnan(relative_corruption_error({"fog": 1.0}, {"fog": 0.0}))

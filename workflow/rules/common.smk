@@ -107,6 +107,7 @@ INPUTS = {
     "metrics": [METRICS],
     "intervals": [INTERVALS],
     "segmentation": [study.folder / "segmentation.parquet"],
+    "robustness": [study.folder / "robustness.parquet"],
     "source": [
         WEIGHTS[name] for role, name in study.config.sources.items() if role == "main"
     ],

@@ -41,6 +41,18 @@ def training_memory(wildcards, attempt):
     return ceil(MEMORY_MB_A_JOB + BATCHES * largest) * attempt
 
 
+def robustness_minutes(wildcards, attempt):
+    """Time limit, in minutes; runs that are measured are kept for the next attempt."""
+    settings, size = study.config.robustness, study.config.recipe.image_size
+    images = (
+        settings.images or 10_000
+    )  # more than any dataset of the paper has for testing
+    models = sum(map(study.keeps_weights, study.runs))
+    passes = len(settings.views) * models
+    seconds = passes * images * (size / 224) ** 2 / IMAGES_PER_SECOND
+    return min(MOST_MINUTES, ceil(MINUTES_A_JOB + seconds / 60) * attempt)
+
+
 def segmentation_minutes(wildcards, attempt):
     """Time limit, in minutes; what a job that ran out of it measured is kept for the next."""
     protocols, size = study.config.segmentation.measured, study.config.recipe.image_size
