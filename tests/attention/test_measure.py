@@ -14,9 +14,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gta import attention
 from gta.attention import (
     PROTOCOLS,
+    SEGMENTATION,
     Protocol,
     attention_mass,
     jaccard,
@@ -25,7 +25,9 @@ from gta.attention import (
     measure_masks,
     objects_of,
     patch_coverage,
+    segment,
     view_of,
+    write,
 )
 from gta.attention import measure as measuring
 from gta.data import store as stores
@@ -35,7 +37,7 @@ from gta.methods.readings import TapRequest
 from gta.models.sources import load_source
 from gta.models.taps import read_source
 from gta.models.vit import create
-from gta.study import RUN_FIELDS, Study
+from gta.study import RUN_FIELDS, Run, Study
 from tests.support.frames import metrics_frame
 from tests.support.samples import voc_like_store
 
@@ -294,6 +296,12 @@ def test_measure_takes_means_over_images_and_batches() -> None:
             assert row[name] == pytest.approx(expected[shown].mean().item(), abs=1e-6)
 
 
+def save_model(study: Study, run: Run, model: Any) -> None:
+    """Keep a run's trained weights, as training does."""
+    owner = {"run": run.name, "recipe_digest": study.digest(run)}
+    save_file(model.state_dict(), study.path("models", run), metadata=owner)
+
+
 @pytest.fixture
 def masked_study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     """One data set with masks, a source, and the weights of all runs but one."""
@@ -308,13 +316,13 @@ def masked_study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     for seed, run in enumerate(study.runs[:-1], start=1):
         weights = study.path("models", run)
         weights.parent.mkdir(parents=True)
-        save_file(small_vit(seed, classes=2).state_dict(), weights)
+        save_model(study, run, small_vit(seed, classes=2))
     return study
 
 
 def test_segment_measures_the_source_and_each_run_with_weights(masked_study: Study) -> None:
     calls: list[tuple[int, int]] = []
-    table = attention.segment(masked_study, progress=lambda *call: calls.append(call))
+    table = segment(masked_study, progress=lambda *call: calls.append(call))
     done = masked_study.runs[:-1]
     assert calls == [(i, len(done) + 1) for i in range(1, len(done) + 2)]
     rows = table.to_pylist()
@@ -334,8 +342,8 @@ def test_segment_measures_the_source_and_each_run_with_weights(masked_study: Stu
 
 
 def test_segmentation_file(masked_study: Study) -> None:
-    table = attention.segment(masked_study)
-    attention.write(masked_study, table)
+    table = segment(masked_study)
+    write(masked_study, table)
     assert pq.ParquetFile(masked_study.folder / "segmentation.parquet").read().equals(table)
 
 
@@ -345,9 +353,9 @@ def test_a_data_set_without_masks_gives_no_rows(tiny_config: dict[str, Any], wor
     pixels = np.zeros((48, 48, 3), np.uint8)
     items = [stores.Item("test/0", 0, "test", pixels)]
     stores.write(study.store("mini_near"), "mini_near", ["a"], items)
-    table = attention.segment(study)
+    table = segment(study)
     assert table.num_rows == 0
-    assert table.schema == attention.SEGMENTATION
+    assert table.schema == SEGMENTATION
 
 
 def test_what_was_measured_is_not_measured_again(
@@ -361,23 +369,23 @@ def test_what_was_measured_is_not_measured_again(
         return load(path, architecture, size)
 
     monkeypatch.setattr(measuring, "load_source", counting)
-    table = attention.segment(masked_study)
+    table = segment(masked_study)
     assert len(counted) == len(masked_study.runs)  # the source, and all runs but one
     counted.clear()
-    assert attention.segment(masked_study).equals(table)
+    assert segment(masked_study).equals(table)
     assert not counted
     # other weights, or a damaged file, are
     first, second = (masked_study.path("models", run) for run in masked_study.runs[:2])
-    save_file(small_vit(9, classes=2).state_dict(), first)
+    save_model(masked_study, masked_study.runs[0], small_vit(9, classes=2))
     masked_study.path("segmentation", masked_study.runs[1]).write_bytes(b"PAR1")
-    again = attention.segment(masked_study)
+    again = segment(masked_study)
     assert counted == [first, second]
     assert again["jaccard"][2] != table["jaccard"][2]
     assert again["jaccard"][4:].equals(table["jaccard"][4:])
     # so are all under other settings
     counted.clear()
     others = {"segmentation": {"protocols": ["ipvit"]}}
-    attention.segment(Study({**masked_study.content, **others}))
+    segment(Study({**masked_study.content, **others}))
     assert len(counted) == len(masked_study.runs)
 
 
@@ -405,7 +413,7 @@ def voc_study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     for seed, run in enumerate(study.runs, start=1):
         weights = study.path("models", run)
         weights.parent.mkdir(parents=True)
-        save_file(small_vit(seed, classes=2).state_dict(), weights)
+        save_model(study, run, small_vit(seed, classes=2))
     return study
 
 
@@ -438,7 +446,7 @@ def test_a_view_is_the_whole_image_as_a_square(voc_study: Study, size: int) -> N
 
 
 def test_models_are_held_against_masks_of_another_data_set(voc_study: Study) -> None:
-    rows = attention.segment(voc_study).to_pylist()
+    rows = segment(voc_study).to_pylist()
     # the source once, though there are two data sets; each run; three protocols each
     assert len(rows) == 3 * (1 + len(voc_study.runs))
     assert {row["evaluated_on"] for row in rows} == {"voc12"}
@@ -469,7 +477,7 @@ def test_only_the_chosen_lambdas_are_measured(voc_study: Study) -> None:
     settings = {**voc_study.content["segmentation"], "lambdas": "chosen"}
     study = Study({**voc_study.content, "segmentation": settings})
     with pytest.raises(GtaError, match=r"metrics.parquet: missing"):
-        attention.segment(study)
+        segment(study)
     # near: 1 by test accuracy, 10 by held-out accuracy; far: 10 by both
     frame = metrics_frame(
         study,
@@ -477,7 +485,7 @@ def test_only_the_chosen_lambdas_are_measured(voc_study: Study) -> None:
         lambda run: 50 + run.lam,
     )
     frame.to_parquet(study.folder / "metrics.parquet")
-    rows = attention.segment(study).to_pylist()
+    rows = segment(study).to_pylist()
     found = {(r["dataset"], r["lam"]) for r in rows if r["method"] == "gta"}
     assert found == {("mini_near", 1), ("mini_near", 10), ("mini_far", 10)}
     tuned = [row for row in rows if row["method"] == "finetune"]
@@ -489,7 +497,7 @@ def test_a_size_that_the_patches_do_not_divide_is_refused(voc_study: Study) -> N
     settings = {"dataset": "voc12", "own_protocols": {"odd": {"mass": 0.5, "size": 60}}}
     study = Study({**voc_study.content, "segmentation": {**settings, "protocols": ["odd"]}})
     with pytest.raises(GtaError, match="protocols odd: image_size 60 is no multiple"):
-        attention.segment(study)
+        segment(study)
 
 
 @pytest.mark.parametrize(
