@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from docs.make import flowers
+from docs.make import coverage, flowers
 from gta.errors import GtaError
 
-PAGES = {"flowers": flowers}
+PAGES = {"coverage": coverage, "flowers": flowers}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gta.attention.measure import VERSION as SEGMENTATION_VERSION
@@ -29,17 +29,24 @@ VERSIONS = {
 _STAMP = re.compile(r"^<!-- .* made by ([0-9a-f]{16}) -->$", re.MULTILINE)
 
 
-def digest(sources: Iterable[Path]) -> str:
-    """Digest of a page's generator, words and config, and of its inputs' versions."""
-    total = hashlib.sha256(json.dumps(VERSIONS, sort_keys=True).encode())
+def digest(sources: Iterable[Path], versions: Mapping[str, int] | None = None) -> str:
+    """Digest of a page's generator, words and config, and of its inputs' versions.
+
+    Args:
+        sources: the files.
+        versions: those that count; default: all of ``VERSIONS``.
+    """
+    wanted = VERSIONS if versions is None else dict(versions)
+    total = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode())
     for path in sources:
         total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()[:16]
 
 
-def head(command: str, sources: Iterable[Path]) -> str:
+def head(command: str, sources: Iterable[Path], versions: Mapping[str, int] | None = None) -> str:
     """The first line of a page."""
-    return f"<!-- `{command}` writes this page; do not edit. made by {digest(sources)} -->"
+    made_by = digest(sources, versions)
+    return f"<!-- `{command}` writes this page; do not edit. made by {made_by} -->"
 
 
 def stamped(page: Path) -> str | None:

@@ -70,11 +70,11 @@ def collect(config: Configs = DEFAULT_CONFIG) -> None:
 
 
 def write_intervals(config: Configs = DEFAULT_CONFIG) -> None:
-    """Bootstrap the gains over fine-tuning into `results/<study>/intervals.parquet`.
+    """Compute the intervals of gains into `results/<study>/intervals.parquet`.
 
-    Of all collected runs, from their predictions, paired by test image and run seed; tables of
-    accuracy mark the gains whose 95 % interval leaves zero. What was computed of the same
-    predictions before is kept.
+    Cells are compared on the predictions of all collected runs, paired by test image and run seed:
+    each with fine-tuning, and all pairs within the columns of tables. Tables of accuracy mark the
+    gains whose 95 % interval excludes zero. What was computed of the same predictions is kept.
 
         gta intervals --config config/paper.yaml
     """

@@ -214,8 +214,8 @@ class StudyResults:
     ) -> pd.DataFrame:
         """How far one method is above another, with a 95 % interval, cell by cell.
 
-        Both methods stand at the λ that the rule chose. The interval is the percentile bootstrap
-        over test images and seeds, paired: runs of one seed share subset, batches and head.
+        Both methods stand at the λ that the rule chose. The interval is of the two-way model
+        with random test images and seeds, paired: runs of one seed share subset, batches and head.
 
         Args:
             method: the method.

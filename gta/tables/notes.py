@@ -13,11 +13,12 @@ from gta.study import Run, Study
 from gta.study.commands import command
 from gta.study.config import COMPUTING
 from gta.study.run import CELL, cell_of
-from gta.tables.intervals import BASELINE, LEVEL, RESAMPLES
+from gta.tables.anova import LEVEL
+from gta.tables.intervals import BASELINE
 from gta.tables.reference import DEVIATIONS
 
 WITHIN = {True: "≈", False: "≉"}
-ABOVE, BELOW = "↑", "↓"
+ABOVE, BELOW, TIED = "↑", "↓", "•"
 
 FEW = 4  # names that are listed
 
@@ -139,14 +140,25 @@ def gain_remarks(study: Study, table: pd.DataFrame) -> list[str]:
     if table["gain_low"].notna().any():
         remarks.append(
             f"{ABOVE} {BELOW}: the gain over {title} (same seeds, same test images) has a "
-            f"{100 * LEVEL:g} % interval above or below zero: paired bootstrap over images and "
-            f"seeds, {RESAMPLES:,} resamples, percentiles; the choice of λ is not resampled."
+            f"{100 * LEVEL:g} % interval above or below zero: two-way analysis of variance, images "
+            "and seeds random, Satterthwaite's degrees of freedom. The choice of λ is not part of "
+            f"the interval: chosen by test accuracy, it inflates gains, {ABOVE} and {TIED}."
         )
-    if unknown.any():
+    if len(study.config.seeds) == 1:
+        remarks.append("One seed: there is no interval, so no gain is marked.")
+    elif unknown.any():
         remarks.append(
             f"{unknown.sum()} gains have no interval yet: `{command(study, 'intervals')}`."
         )
     return remarks
+
+
+def tied_remark() -> str:
+    """What the mark of the best group means."""
+    return (
+        f"{TIED}: cannot be told from the best of its column: all pairs of the column compared on "
+        f"the same seeds and test images, Holm's correction at {100 * (1 - LEVEL):g} %."
+    )
 
 
 def hole_remarks(table: pd.DataFrame) -> list[str]:

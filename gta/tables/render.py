@@ -87,6 +87,7 @@ LATEX = {
     "→": r"$\rightarrow$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
+    "•": r"$\bullet$",
     "|": r"\textbar{}",
 }
 IN_LATEX = re.compile("|".join(map(re.escape, LATEX)))

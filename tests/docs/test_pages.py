@@ -15,7 +15,8 @@ def test_a_page_is_as_new_as_its_generator(name: str) -> None:
     module = PAGES[name]
     if not module.PAGE.exists():
         pytest.skip(f"{module.PAGE.name} has not been written yet")
-    made_by, today = stamp.stamped(module.PAGE), stamp.digest(module.SOURCES)
+    versions = getattr(module, "VERSIONS", None)
+    made_by, today = stamp.stamped(module.PAGE), stamp.digest(module.SOURCES, versions)
     assert made_by == today, f"{module.PAGE} is older than its generator: `{module.COMMAND}`"
 
 

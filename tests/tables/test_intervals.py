@@ -1,4 +1,4 @@
-"""Intervals of the gains: against naive statements, what is kept, and what tables mark."""
+"""Intervals of gains: which pairs, what is kept, and what tables mark."""
 
 from __future__ import annotations
 
@@ -11,65 +11,16 @@ import pyarrow as pa
 import pytest
 import yaml
 from numpy.typing import NDArray
-from scipy import stats
 from typer.testing import CliRunner
 
 from gta import results, tables
 from gta.cli import app
 from gta.errors import GtaError
 from gta.study import Run, Study
-from gta.tables.intervals import BATCH, LEVEL, bootstrap, pairs_of
+from gta.tables.anova import two_way
+from gta.tables.intervals import pairs_of, rivals_of
 
-IMAGES = 40
-
-
-def differences(cells: int, seeds: int, images: int) -> NDArray[np.int8]:
-    generator = np.random.default_rng(3)
-    chances = [0.1, 0.6, 0.3]
-    return generator.choice([-1, 0, 1], (cells, seeds, images), p=chances).astype(np.int8)
-
-
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_the_bootstrap_is_that_of_naive_means(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gta.tables.intervals.RESAMPLES", 500)
-    given = differences(2, seeds, 30)
-    low, high = bootstrap(given)
-    for cell in range(2):
-
-        def mean(images: Any, drawn: Any = (0,), cell: int = cell) -> float:
-            return float(np.mean([given[cell, int(s), int(i)] for s in drawn for i in images]))
-
-        naive = stats.bootstrap(
-            [np.arange(size) for size in (30, seeds) if size > 1],
-            mean,
-            n_resamples=500,
-            batch=BATCH,
-            vectorized=False,
-            confidence_level=LEVEL,
-            method="percentile",
-            rng=np.random.default_rng(0),
-        )
-        ends = naive.confidence_interval
-        assert (low[cell], high[cell]) == pytest.approx((ends.low, ends.high), abs=1e-12)
-
-
-def test_a_single_image_leaves_no_interval() -> None:
-    low, high = bootstrap(differences(2, 3, 1))
-    assert np.isnan([*low, *high]).all()
-
-
-def test_a_cell_alone_has_the_interval_that_it_has_among_others() -> None:
-    given = differences(5, 3, 50)
-    together, alone = bootstrap(given), bootstrap(given[3:4])
-    assert [ends[3] for ends in together] == [ends[0] for ends in alone]
-
-
-def test_intervals_widen_with_the_spread_over_seeds() -> None:
-    alike = np.tile(differences(1, 1, 200), (1, 3, 1))
-    spread = alike.copy()
-    spread[:, 0], spread[:, 2] = 1, -1
-    widths = [high - low for low, high in map(bootstrap, (alike, spread))]
-    assert widths[1] > 3 * widths[0]
+IMAGES = 80
 
 
 def right(run: Run) -> NDArray[np.bool_]:
@@ -96,6 +47,7 @@ def finish(study: Study, run: Run, answers: NDArray[np.bool_], first: int = 0) -
 def study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     """Three methods on one data set at two rates, two seeds; all runs done and collected."""
     content = {**tiny_config, "datasets": ["mini_near"], "methods": {"gta": {"grid": [0.1, 1]}}}
+    content["seeds"] = [0, 1, 2]
     declared = {
         "kind": "accuracy",
         "title": "Few",
@@ -114,6 +66,10 @@ def study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     return study
 
 
+def in_cells(text: str, mark: str) -> int:
+    return sum(line.count(mark) for line in text.splitlines() if line.startswith("|"))
+
+
 def collect(study: Study, rows: list[dict[str, Any]]) -> None:
     schema = pa.schema([*results.IDENTITY, *results.METRICS])
     results.write_collected(study, pa.Table.from_pylist(rows, schema=schema))
@@ -125,76 +81,95 @@ def test_pairs_have_all_seeds_and_the_same_place(study: Study) -> None:
     # attention_only and two lambdas of GTA at two rates
     assert len(pairs) == 3 * 2
     for pair in pairs:
-        assert [run.seed for run in pair.runs] == [run.seed for run in pair.baseline] == [0, 1]
+        assert [run.seed for run in pair.runs] == [run.seed for run in pair.baseline] == [0, 1, 2]
         assert {run.method for run in pair.baseline} == {"finetune"}
         assert {run.rate for run in pair.all} == {pair.runs[0].rate}
     lost = (metrics["method"] == "finetune") & (metrics["rate"] == 15) & (metrics["seed"] == 1)
     assert {pair.runs[0].rate for pair in pairs_of(study, metrics[~lost])} == {100}
 
 
+def test_rivals_are_all_pairs_of_a_column_at_their_lambdas(study: Study) -> None:
+    metrics = results.read_collected(study)
+    selected = tables.select(study, metrics)
+    lams = set(selected.loc[selected["method"] == "gta", ["rate", "lam"]].itertuples(index=False))
+    pairs = rivals_of(study, metrics, selected)
+    named = [(p.runs[0].rate, {(r.method, r.lam) for r in p.all}) for p in pairs]
+    for rate, lam in lams:
+        for other in ("finetune", "attention_only"):
+            assert (rate, {(other, 0.0), ("gta", lam)}) in named
+    assert len(named) == 2 + 2 * len(lams)  # finetune with attention_only at two rates
+
+
 def test_each_interval_is_of_its_own_predictions(study: Study) -> None:
     found = tables.compute_intervals(study, results.read_collected(study))
     assert found.schema.equals(tables.INTERVALS)
-    assert found.num_rows == 6
+    gains = [row for row in found.to_pylist() if row["baseline"] == "finetune"]
+    assert len({(row["rate"], row["method"], row["lam"]) for row in gains}) == 6
     for row in found.to_pylist():
         runs = [run for run in study.runs if run.rate == row["rate"]]
         own = [r for r in runs if (r.method, r.lam) == (row["method"], row["lam"])]
-        base = [r for r in runs if r.method == "finetune"]
+        other = row["baseline"], row["baseline_lam"]
+        base = [r for r in runs if (r.method, r.lam) == other]
         answers = [np.stack([right(run) for run in sorted(side)]) for side in (own, base)]
         given = (answers[0].astype(int) - answers[1])[None]
-        low, high = bootstrap(given)
+        expected = two_way(given)
         assert row["gain"] == pytest.approx(100 * given.mean())
-        assert (row["low"], row["high"]) == pytest.approx((100 * low[0], 100 * high[0]))
-        assert (row["seeds"], row["images"], row["baseline"]) == (2, IMAGES, "finetune")
+        ends = (100 * expected.low[0], 100 * expected.high[0])
+        assert (row["low"], row["high"]) == pytest.approx(ends)
+        assert (row["p"], row["freedom"]) == pytest.approx((expected.p[0], expected.freedom[0]))
+        assert (row["seeds"], row["images"]) == (3, IMAGES)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How many cells have been resampled so far."""
-    cells: list[int] = []
+    """How many pairs have been compared so far."""
+    pairs: list[int] = []
 
     def spy(given: NDArray[np.integer]) -> Any:
-        cells.append(len(given))
-        return bootstrap(given)
+        pairs.append(len(given))
+        return two_way(given)
 
-    monkeypatch.setattr("gta.tables.intervals.bootstrap", spy)
-    return lambda: sum(cells)
+    monkeypatch.setattr("gta.tables.intervals.two_way", spy)
+    return lambda: sum(pairs)
 
 
 def test_what_is_made_of_the_same_predictions_is_kept(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resampled = counted(monkeypatch)
+    compared = counted(monkeypatch)
     metrics = results.read_collected(study)
     first = tables.compute_intervals(study, metrics)
-    assert resampled() == 6
+    before = compared()
+    assert before == first.num_rows
     assert tables.compute_intervals(study, metrics, first).equals(first)
-    assert resampled() == 6
+    assert compared() == before
 
     changed = next(run for run in study.runs if run.method == "gta")
     finish(study, changed, ~right(changed))
     again = tables.compute_intervals(study, metrics, first)
-    assert resampled() == 7
-    same = [a == b for a, b in zip(first.to_pylist(), again.to_pylist(), strict=True)]
-    assert same.count(False) == 1
 
-    changed = next(run for run in study.runs if run.method == "finetune")
-    finish(study, changed, ~right(changed))
-    tables.compute_intervals(study, metrics, again)
-    assert resampled() == 7 + 3  # all that is held against it
+    def has(row: dict[str, Any], side: str) -> bool:
+        named = row["baseline" if side else "method"], row[f"{side}lam"], row["rate"]
+        return bool(named == (changed.method, changed.lam, changed.rate))
+
+    of_changed = [row for row in first.to_pylist() if has(row, "") or has(row, "baseline_")]
+    assert compared() - before == len(of_changed)
+    same = [a == b for a, b in zip(first.to_pylist(), again.to_pylist(), strict=True)]
+    assert same.count(False) == len(of_changed)
 
 
 def test_without_predictions_there_is_no_interval(study: Study) -> None:
     lost = next(run for run in study.runs if run.method == "gta")
     study.path("predictions", lost).unlink()
     found = tables.compute_intervals(study, results.read_collected(study)).to_pylist()
-    assert len(found) == 5
+    gains = {(r["rate"], r["method"], r["lam"]) for r in found if r["baseline"] == "finetune"}
+    assert len(gains) == 5
     assert (lost.rate, lost.lam) not in [(r["rate"], r["lam"]) for r in found if r["lam"]]
 
 
 def test_predictions_on_other_images_are_refused(study: Study) -> None:
     odd = study.runs[-1]
     finish(study, odd, right(odd), first=5)
-    with pytest.raises(GtaError, match=r"seed=1/part.parquet: not on the test images of"):
+    with pytest.raises(GtaError, match=r"seed=2/part.parquet: not on the test images of"):
         tables.compute_intervals(study, results.read_collected(study))
 
 
@@ -216,6 +191,13 @@ def test_tables_mark_gains_whose_interval_leaves_zero(study: Study) -> None:
     text = tables.to_markdown(page)
     assert text.count("** ↑") == 4
     assert "95 % interval above or below zero" in text
+    assert "it inflates gains" in text
+    assert frame.groupby("method")["best_group"].unique().map(list).to_dict() == {
+        "attention_only": [False],
+        "finetune": [False],
+        "gta": [True],
+    }
+    assert in_cells(text, "•") == 0  # GTA is the best alone
     assert "no interval yet" not in text
     first = gta.iloc[0]
     about = f"{first['gain']:+.2f} [{first['gain_low']:+.2f}, {first['gain_high']:+.2f}]"
@@ -246,3 +228,35 @@ def test_a_file_of_another_version_counts_as_none_and_a_damaged_one_is_named(stu
     path.write_bytes(b"x")
     with pytest.raises(GtaError, match=r"intervals.parquet: damaged: .*; delete it"):
         tables.read_intervals(study)
+
+
+def test_methods_that_cannot_be_told_from_the_best_are_marked(study: Study) -> None:
+    def alike(run: Run) -> NDArray[np.bool_]:
+        """GTA and attention only are right on nearly the same images, fine-tuning on fewer."""
+        answers = np.random.default_rng(run.seed).random(IMAGES) < (
+            0.2 if run.method == "finetune" else 0.8
+        )
+        answers[int(10 * run.lam) % 7] ^= run.method == "gta"
+        return answers
+
+    collect(study, [finish(study, run, alike(run)) for run in study.runs])
+    tables.write_intervals(study, tables.compute_intervals(study, results.read_collected(study)))
+    frame, page = tables.make(study, "few")
+    groups = frame.groupby("method")["best_group"].unique().map(list).to_dict()
+    assert groups == {"attention_only": [True], "finetune": [False], "gta": [True]}
+    text = tables.to_markdown(page)
+    assert in_cells(text, "•") == 8  # two methods at two rates, by two choices
+    assert "Holm's correction at 5 %" in text
+    assert r"$\uparrow$$\bullet$" in tables.to_latex(page)
+
+
+def test_one_seed_marks_nothing(study: Study) -> None:
+    alone = Study({**study.content, "study": "alone", "seeds": [0]})
+    collect(alone, [finish(alone, run, right(run)) for run in alone.runs])
+    tables.write_intervals(alone, tables.compute_intervals(alone, results.read_collected(alone)))
+    frame, page = tables.make(alone, "few")
+    assert frame["gain_low"].isna().all()
+    assert frame["best_group"].isna().all()
+    text = tables.to_markdown(page)
+    assert not any(in_cells(text, mark) for mark in "↑↓•")
+    assert "One seed: there is no interval, so no gain is marked." in page.remarks

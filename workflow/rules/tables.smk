@@ -38,8 +38,9 @@ rule intervals:
         "../../environment.yml"
     params:
         config=CONFIG,
+        method="two-way random effects",  # files of another method are made again
     message:
-        "bootstrap the gains over fine-tuning"
+        "compute intervals of the gains"
     shell:
         "gta intervals --config {params.config} > {log} 2>&1"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -59,11 +59,13 @@ def accuracy(
         source, method, mix, rate, lam, n, acc1_mean, acc1_std``; where a cell is the paper's,
         ``paper_mean, paper_std, delta`` and ``within`` (whether ``delta`` lies within two pooled
         deviations; see ``gta.tables.reference.pooled_std``); with intervals, ``gain, gain_low,
-        gain_high``; ``chosen_at`` (rate at which lambda was chosen) and ``missing`` (why a cell
-        is a hole and what to run, else empty). Accuracies in percent, deviations with ddof 1,
-        ``delta`` ours less the paper's.
+        gain_high`` over fine-tuning and ``best_group`` (see ``gta.tables.groups``); ``chosen_at``
+        (rate at which lambda was chosen) and ``missing`` (why a cell is empty and what to run,
+        else empty). Accuracies in percent, deviations with ddof 1, ``delta`` ours less the
+        paper's.
     """
-    from gta.tables.intervals import GAIN, with_gains
+    from gta.tables.groups import best_group
+    from gta.tables.intervals import GAIN, column_fields, with_gains
     from gta.tables.order import cells_of, in_order
     from gta.tables.reference import within
 
@@ -84,7 +86,9 @@ def accuracy(
             columns += ["paper_mean", "paper_std", "delta", "within"]
     if intervals is not None:
         table = with_gains(table, selected, intervals)
-        columns += GAIN
+        column = ["selection", *column_fields(study, name)]
+        table["best_group"] = best_group(table, intervals, column)
+        columns += [*GAIN, "best_group"]
     return table[[*columns, "chosen_at", "missing"]]
 
 
@@ -113,7 +117,9 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     named = [*spec.groups, *spec.rows]
     more = [f for f in CELL if f not in {*named, *across} and table[f].nunique() > 1]
     down = [*named, *more]
-    highest = best(table, "acc1_mean", ["selection", *spec.groups, *across])
+    column = ["selection", *spec.groups, *across]
+    highest = best(table, "acc1_mean", column)
+    tied = tied_cells(table, column)
     has_paper = "paper_mean" in table
 
     def ours(row: Any) -> Cell:
@@ -126,7 +132,7 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
             chosen,
             notes=page.note(text),
             best=first,
-            mark=mark,
+            mark=mark + (notes.TIED if tied[row.Index] else ""),
             about=about,
         )
 
@@ -151,10 +157,21 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         within = " and ".join(HEADINGS[f].lower() for f in spec.groups)
         page.remarks.append(f"Bold: the best of a column{' within a ' + within if within else ''}.")
     page.remarks.extend(notes.gain_remarks(study, table))
+    if tied.any():
+        page.remarks.append(notes.tied_remark())
     page.remarks.extend(notes.hole_remarks(table))
     page.remarks.extend(notes.choice_remarks(study, table["method"]))
     page.remarks.append(notes.recipe_note(study, study.runs_of(name), partial(title_of, study)))
     return page
+
+
+def tied_cells(table: pd.DataFrame, column: Sequence[str]) -> pd.Series[bool]:
+    """Cells that cannot be told from the best of their column, and these best ones."""
+    if "best_group" not in table:
+        return (table["n"] < 0).astype(bool)
+    members = table["best_group"].fillna(False).astype(bool)
+    sizes = members.groupby([table[field] for field in column], dropna=False).transform("sum")
+    return members & (sizes > 1)
 
 
 def gain_mark(row: Any) -> tuple[str, str]:

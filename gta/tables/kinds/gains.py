@@ -51,7 +51,7 @@ def half_width(values: NDArray[np.floating]) -> float:
     """
     from scipy import stats  # half a second to import
 
-    from gta.tables.intervals import LEVEL
+    from gta.tables.anova import LEVEL
 
     if len(values) < 2:
         return nan
