@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from gta.errors import GtaError
 from gta.methods.readings import Blocks, Readings, TapRequest
+from gta.models.cls_only import features_cls, needs_all_tokens, pools_cls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -117,6 +118,15 @@ class Taps:
         whatever else is read there: the same bits with every request that ends in this block.
         """
         model = self._model
+        if (
+            self._request.features
+            and pools_cls(model)
+            and not needs_all_tokens(self._request, len(model.blocks))
+        ):
+            self._read["features", -1] = model.forward_head(
+                features_cls(model, images), pre_logits=True
+            )
+            return
         # The steps of timm's forward_features, which has no way to end within a block.
         x = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
         if self._request.features:
@@ -196,12 +206,33 @@ def read_source_each(
 
 
 def _cls_row(query: Tensor, keys: Tensor, scale: float) -> Tensor:
-    """Logits of one query row: (B, heads, 1, d) and (B, heads, T, d) to (B, heads, T)."""
+    """Logits (B, heads, T) of one query (B, heads, 1, d) and keys (B, heads, T, d), in float32."""
     # In half precision the difference of two rows would be lost in their rounding.
-    dtype = torch.promote_types(query.dtype, torch.float32)
-    with torch.autocast(query.device.type, enabled=False):
-        row = (query.to(dtype) * scale) @ keys.to(dtype).transpose(-2, -1)
-    return row.squeeze(-2)
+    if query.dtype.itemsize < 4:
+        row: Tensor = _HalfRow.apply(query, keys, scale)
+        return row
+    return ((query * scale) @ keys.transpose(-2, -1)).squeeze(-2)
+
+
+class _HalfRow(torch.autograd.Function):
+    """A query row of half-precision keys in float32, without float32 keys kept for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, keys: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(query, keys)
+        ctx.scale = scale
+        with torch.autocast(query.device.type, enabled=False):
+            row = (query.float() * scale) @ keys.float().transpose(-2, -1)
+        return row.squeeze(-2)
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        query, keys = ctx.saved_tensors
+        gradient = outputs[0].unsqueeze(-2)  # (B, heads, 1, T)
+        with torch.autocast(query.device.type, enabled=False):
+            of_query = (gradient @ keys.float()) * ctx.scale
+            of_keys = gradient.transpose(-2, -1) * (query.float() * ctx.scale)
+        return of_query.to(query.dtype), of_keys.to(keys.dtype), None
 
 
 def _query_and_keys(attention: Attention, x: Tensor) -> None:

@@ -119,6 +119,7 @@ class Recipe(Strict):
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     head_init_std: Annotated[float, Field(ge=0)] = 0.02
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    tf32: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
     micro_batch: Annotated[int, Field(gt=0)] | Literal["auto"] | None = None
     channels_last: bool = False
     compile: bool = False

@@ -1,9 +1,8 @@
-"""Test a model on a store's images: predictions, accuracy, attention on the object."""
+"""Testing: predictions, accuracy and attention mass of models on a store's images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +17,21 @@ from gta.data.batches.augment import Evaluator
 from gta.data.batches.loader import evaluation_batches, loader_workers
 from gta.data.store import Store
 from gta.methods.readings import TapRequest
+from gta.models.cls_only import forward_of
 from gta.models.taps import Taps
+from gta.study import Recipe
+from gta.train.precision import arithmetic
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
 LAST_ROW = TapRequest(cls_logits=(-1,))
+BATCH_ON_CPU = 64  # larger batches leave the caches: a quarter slower an image
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a model says of some images.
+    """A model's predictions on some images.
 
     Attributes:
         index: (n,) positions in the store.
@@ -65,30 +68,10 @@ class Evaluated:
         ]
 
 
-def evaluate(
-    model: VisionTransformer,
-    store: Store,
-    positions: NDArray[np.int64],
-    evaluator: Evaluator,
-    device: torch.device,
-    with_mass: bool = True,
-) -> Evaluated:
-    """Run a model over images, batch by batch, in evaluation mode.
-
-    Args:
-        model: with a head for the store's classes.
-        store: the images.
-        positions: (n,) which; at least one.
-        evaluator: their view.
-        device: where the model is.
-        with_mass: whether to measure the attention on the object where masks exist.
-    """
-    return evaluate_each([model], store, positions, evaluator, device, with_mass)[0]
-
-
 @torch.inference_mode()
 def evaluate_each(
     models: Sequence[VisionTransformer],
+    recipes: Sequence[Recipe],
     store: Store,
     positions: NDArray[np.int64],
     evaluator: Evaluator,
@@ -96,44 +79,50 @@ def evaluate_each(
     with_mass: bool = True,
     after_batch: Callable[[], None] | None = None,
 ) -> list[Evaluated]:
-    """As ``evaluate`` for each model, bit for bit, each batch of images made once.
+    """Run models over images in evaluation mode, each batch of images made once for all.
+
+    A model's numbers do not depend on the models beside it.
 
     Args:
-        models: on the same device.
+        models: on the same device, with heads for the store's classes.
+        recipes: of each model; it computes in its recipe's precision.
         store: the images.
-        positions: (n,) which; at least one.
-        evaluator: their view.
+        positions: (n,) positions in the store; at least one.
+        evaluator: makes their views.
         device: where the models are.
         with_mass: whether to measure the attention on the object where masks exist.
         after_batch: called when all models have seen a batch.
+
+    Returns:
+        A result for each model, in their order.
     """
-    request = LAST_ROW if with_mass and store.has_masks else None
-    said = [_Said() for _ in models]
-    batches = evaluation_batches(
-        store, positions, evaluator, BATCH, *loader_workers(device), device
-    )
+    request = LAST_ROW if with_mass and store.has_masks else TapRequest()
+    forwards = [forward_of(model, request) for model in models]
+    results = [_Predictions() for _ in models]
+    size = BATCH_ON_CPU if device.type == "cpu" else BATCH
+    batches = evaluation_batches(store, positions, evaluator, size, *loader_workers(device), device)
     for batch, images in batches:
         labels = torch.from_numpy(store.labels[batch]).long().to(device)
         masks = None
-        if request is not None:
+        if request == LAST_ROW:
             masks = torch.stack([evaluator.mask(store.mask(i)) for i in batch]).to(device)
-        for model, so_far in zip(models, said, strict=True):
+        for model, recipe, forward, result in zip(models, recipes, forwards, results, strict=True):
             was_training = model.training
             model.eval()
-            with Taps(model, request) if request else nullcontext() as taps:
-                logits = model(images).float()
-                rows = taps.take().cls_logits if taps is not None else None
+            with Taps(model, request) as taps, arithmetic(recipe, device):
+                logits = forward(images).float()
+            rows = taps.take().cls_logits if masks is not None else None
             model.train(was_training)
-            so_far.add(logits, labels, rows, masks)
+            result.add(logits, labels, rows, masks)
         if after_batch is not None:
             after_batch()
     index, label = np.asarray(positions), store.labels[positions].astype(np.int64)
-    return [so_far.whole(index, label) for so_far in said]
+    return [result.evaluated(index, label) for result in results]
 
 
 @dataclass
-class _Said:
-    """What one model has said so far, batch by batch."""
+class _Predictions:
+    """Predictions of one model, batch by batch, on its device."""
 
     predictions: list[Tensor] = field(default_factory=list)
     confidences: list[Tensor] = field(default_factory=list)
@@ -143,21 +132,23 @@ class _Said:
     def add(
         self, logits: Tensor, labels: Tensor, rows: Tensor | None, masks: Tensor | None
     ) -> None:
+        """Add a batch: logits (b, K), labels (b,), [cls] rows (1, b, heads, N), masks (b, H, W)."""
         confidence, prediction = logits.softmax(dim=1).max(dim=1)
-        self.predictions.append(prediction.cpu())
-        self.confidences.append(confidence.cpu())
-        self.losses.append(F.cross_entropy(logits, labels, reduction="none").cpu())
+        self.predictions.append(prediction)
+        self.confidences.append(confidence)
+        self.losses.append(F.cross_entropy(logits, labels, reduction="none"))
         if rows is not None and masks is not None:
             shows = masks.flatten(1).any(dim=1)  # some images may have no mask
-            self.masses.append(attention_mass(rows[0], masks)[shows].cpu())
+            self.masses.append(attention_mass(rows[0], masks)[shows])
 
-    def whole(self, index: NDArray[np.int64], label: NDArray[np.int64]) -> Evaluated:
+    def evaluated(self, index: NDArray[np.int64], label: NDArray[np.int64]) -> Evaluated:
+        """The result on all batches."""
         masses = torch.cat(self.masses) if self.masses else torch.empty(0)
         return Evaluated(
             index=index,
             label=label,
-            prediction=torch.cat(self.predictions).numpy(),
-            confidence=torch.cat(self.confidences).numpy(),
+            prediction=torch.cat(self.predictions).cpu().numpy(),
+            confidence=torch.cat(self.confidences).cpu().numpy(),
             loss=float(torch.cat(self.losses).mean()),
             attention_mass=float(masses.mean()) if len(masses) else None,
         )

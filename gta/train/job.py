@@ -216,6 +216,7 @@ def _test(
     look = partial(
         evaluate_each,
         [learner.model for learner in learners],
+        [learner.recipe for learner in learners],
         batches.store,
         evaluator=batches.evaluator,
         device=batches.device,

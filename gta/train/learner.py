@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gta.data.seeds import Stream, derive
 from gta.methods import Method, Readings, Step, TapRequest
+from gta.models.cls_only import Forward, forward_of
 from gta.models.sources import load_backbone
 from gta.models.taps import Taps
 from gta.models.vit import create, initialise_head
@@ -22,7 +23,7 @@ from gta.train.inputs import SourceWeights
 from gta.train.loss import FeaturePenalty, Objective, features_of
 from gta.train.microbatch import DropPaths
 from gta.train.mixing import MIXES, Mixed
-from gta.train.precision import arithmetic
+from gta.train.precision import arithmetic, float32_products
 from gta.train.schedule import build_optimiser, learning_rate
 
 if TYPE_CHECKING:
@@ -92,11 +93,12 @@ class Learner:
         self._paths = DropPaths(self.model)
         self._layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model.to(memory_format=self._layout).to(device).train()
-        self._run_model = compiled(self.model) if recipe.compile else self.model
         self._optimiser = build_optimiser(self.model, method, recipe)
         self._scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
         request = (method.taps or TapRequest()) | (self.mix.taps or TapRequest())
         self._taps = Taps(self.model, request) if request != TapRequest() else None
+        forward = forward_of(self.model, request)
+        self._run_model = compiled(forward) if recipe.compile else forward
         most = recipe.micro_batch if isinstance(recipe.micro_batch, int) else recipe.batch_size
         self.micro_batch = min(most, recipe.batch_size)
         self.iteration = 0
@@ -170,8 +172,9 @@ class Learner:
         assert batch is not None
         logits, target = self._forward(batch, part)
         step = self._step(target, source, batch.images[part])
-        loss = self._objective.loss(logits, batch, part, step, self._ahead)
-        self._scaler.scale(loss.total).backward()
+        with float32_products(self.recipe):
+            loss = self._objective.loss(logits, batch, part, step, self._ahead)
+            self._scaler.scale(loss.total).backward()
         for name, term in loss.terms.items():
             self._terms[name] = self._terms.get(name, 0.0) + term.detach()
         share = (part.stop - part.start) / len(batch.images)
@@ -259,8 +262,8 @@ class Learner:
         self.iteration = state["iteration"]
 
 
-def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The model's forward pass, compiled; the model itself is unchanged.
+def compiled(run_model: Forward) -> Forward:
+    """A model's forward pass, compiled; the model itself is unchanged.
 
     torch keeps compiled code with the function's code object and does not look at hooks, so that
     two models of one class would share it, and with it the taps of the first. Each model gets a
@@ -269,7 +272,7 @@ def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """
 
     def forward(images: Tensor) -> Tensor:
-        return model(images)
+        return run_model(images)
 
     own = FunctionType(forward.__code__.replace(), forward.__globals__, closure=forward.__closure__)
     return torch.compile(own, fullgraph=True, dynamic=False)

@@ -206,6 +206,7 @@ def _watch(learners: Sequence[Learner], batches: SharedBatches, failures: Failur
     with failures.of(watched):
         found = evaluate_each(
             [learner.model for learner in watched],
+            [learner.recipe for learner in watched],
             batches.store,
             batches.subset.heldout,
             batches.evaluator,

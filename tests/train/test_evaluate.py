@@ -15,12 +15,17 @@ from gta.data.store import VOID, Store, write
 from gta.models.vit import create
 from gta.study.config import Recipe
 from gta.train import evaluate as module
-from gta.train.evaluate import evaluate, evaluate_each
+from gta.train.evaluate import Evaluated, evaluate_each
 from tests.support.samples import CLASSES, random_items
 
 CPU = torch.device("cpu")
 SIDE = 16
 SIZES = [(20 + 2 * i, 30) for i in range(12)]
+
+
+def evaluate(model: Any, recipe: Recipe, *rest: Any) -> Evaluated:
+    """The result of one model alone."""
+    return evaluate_each([model], [recipe], *rest)[0]
 
 
 @pytest.fixture
@@ -75,7 +80,7 @@ def test_against_a_loop_over_images(tmp_path, recipe, model, monkeypatch, batch)
     monkeypatch.setattr(module, "BATCH", batch)
     store, evaluator = store_at(tmp_path), Evaluator(recipe)
     positions = np.array([11, 0, 3, 4, 7, 8, 9])
-    found = evaluate(model, store, positions, evaluator, CPU)
+    found = evaluate(model, recipe, store, positions, evaluator, CPU)
     model.eval()
     right, losses, masses, rows = 0, [], [], []
     for i in positions.tolist():
@@ -111,15 +116,15 @@ def test_against_a_loop_over_images(tmp_path, recipe, model, monkeypatch, batch)
 def test_the_models_mode_is_put_back(tmp_path, recipe, model, training):
     model.train(training)
     store, evaluator = store_at(tmp_path), Evaluator(recipe)
-    first = evaluate(model, store, np.arange(4), evaluator, CPU)
+    first = evaluate(model, recipe, store, np.arange(4), evaluator, CPU)
     assert all(part.training == training for part in model.modules())
     # in training mode drop path would have made them differ
-    assert evaluate(model, store, np.arange(4), evaluator, CPU).loss == first.loss
+    assert evaluate(model, recipe, store, np.arange(4), evaluator, CPU).loss == first.loss
 
 
 def test_gradients_and_taps_are_left_alone(tmp_path, recipe, model):
     store, evaluator = store_at(tmp_path), Evaluator(recipe)
-    evaluate(model, store, np.arange(4), evaluator, CPU)
+    evaluate(model, recipe, store, np.arange(4), evaluator, CPU)
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
@@ -130,7 +135,7 @@ def test_no_mass_where_it_is_not_to_be_had_or_not_asked_for(
     tmp_path, recipe, model, masks, with_mass
 ):
     store, evaluator = store_at(tmp_path, masks), Evaluator(recipe)
-    found = evaluate(model, store, np.arange(4), evaluator, CPU, with_mass)
+    found = evaluate(model, recipe, store, np.arange(4), evaluator, CPU, with_mass)
     assert found.attention_mass is None
     assert found.acc1 >= 0
 
@@ -148,16 +153,16 @@ def test_images_without_a_mask_do_not_count_for_the_mass(tmp_path, recipe, model
     masked = np.flatnonzero([partial.is_masked(position) for position in range(12)])
     assert masked.tolist() == [1, 2, 4, 5, 7, 8, 10, 11]
     evaluator, every = Evaluator(recipe), np.arange(12)
-    found = evaluate(model, partial, every, evaluator, CPU)
-    expected = evaluate(model, whole, masked, evaluator, CPU)
+    found = evaluate(model, recipe, partial, every, evaluator, CPU)
+    expected = evaluate(model, recipe, whole, masked, evaluator, CPU)
     assert found.attention_mass == pytest.approx(expected.attention_mass, rel=1e-5)
     assert len(found.prediction) == 12
     bare = np.setdiff1d(every, masked)
-    assert evaluate(model, partial, bare, evaluator, CPU).attention_mass is None
+    assert evaluate(model, recipe, partial, bare, evaluator, CPU).attention_mass is None
 
 
 def test_models_that_are_tested_together_say_what_each_says_alone(tmp_path, recipe, monkeypatch):
-    monkeypatch.setattr(module, "BATCH", 4)
+    monkeypatch.setattr(module, "BATCH_ON_CPU", 4)
     store = store_at(tmp_path)
     models = []
     for seed in range(3):
@@ -174,12 +179,28 @@ def test_models_that_are_tested_together_say_what_each_says_alone(tmp_path, reci
 
     monkeypatch.setattr(Evaluator, "empty", counted)
     together = evaluate_each(
-        models, store, positions, evaluator, CPU, after_batch=lambda: seen.append(len(made))
+        models,
+        [recipe] * 3,
+        store,
+        positions,
+        evaluator,
+        CPU,
+        after_batch=lambda: seen.append(len(made)),
     )
     assert seen == [1, 2]  # six images in batches of four, each made once
     assert [model.training for model in models] == [False, True, False]
     for model, found in zip(models, together, strict=True):
-        alone = evaluate(model, store, positions, evaluator, CPU)
+        alone = evaluate(model, recipe, store, positions, evaluator, CPU)
         assert found.rows("test") == alone.rows("test")
         assert (found.loss, found.attention_mass) == (alone.loss, alone.attention_mass)
     assert len({found.loss for found in together}) == 3
+
+
+def test_models_are_tested_in_their_recipes_precision(tmp_path, recipe, model):
+    store, evaluator = store_at(tmp_path), Evaluator(recipe)
+    half = recipe.model_copy(update={"precision": "bfloat16"})
+    positions = store.indices("test")
+    plain, autocast = evaluate_each([model] * 2, [recipe, half], store, positions, evaluator, CPU)
+    assert autocast.loss != plain.loss
+    assert autocast.loss == pytest.approx(plain.loss, rel=0.1)
+    assert autocast.attention_mass == pytest.approx(plain.attention_mass, rel=0.1)

@@ -12,7 +12,7 @@ from gta.data.batches.loader import Loader
 from gta.errors import GtaError
 from gta.models import taps
 from gta.study import Run
-from gta.train.evaluate import evaluate
+from gta.train.evaluate import evaluate_each
 from gta.train.learner import Learner
 from gta.train.lockstep import train_together
 from gta.train.mixing import MixupCutmix, TransMix
@@ -195,7 +195,9 @@ def test_held_out_images_are_classified_at_the_iterations_asked_for(make_study):
     assert [value is None for value in seen] == [True, False] * 3
     _, feed = learners_of(study, [run])
     heldout = feed.subset.heldout
-    found = evaluate(learner.model, feed.store, heldout, feed.evaluator, CPU)
+    (found,) = evaluate_each(
+        [learner.model], [learner.recipe], feed.store, heldout, feed.evaluator, CPU
+    )
     assert seen[-1] == found.acc1
     masses = [row["heldout_attention_mass"] for row in learner.history if row["heldout_acc1"]]
     assert masses[-1] == found.attention_mass is not None

@@ -19,7 +19,7 @@ from gta.models.sources import read_weights, weights_digest
 from gta.models.vit import create
 from gta.study import Run, Study
 from gta.train import record, train_runs
-from gta.train.evaluate import evaluate
+from gta.train.evaluate import evaluate_each
 from tests.support.samples import CLASSES, random_store
 from tests.train.runs import CPU, run_of, weights_of
 
@@ -88,7 +88,9 @@ def test_the_kept_weights_give_the_same_predictions(make_study):
     model = create(recipe.architecture, recipe.image_size, len(CLASSES))
     model.load_state_dict(load_file(path))
     store = Store(study.store(run.dataset))
-    found = evaluate(model, store, store.indices("test"), Evaluator(recipe), CPU)
+    (found,) = evaluate_each(
+        [model], [recipe], store, store.indices("test"), Evaluator(recipe), CPU
+    )
     (row,) = results.read_part(study, "metrics", run).to_pylist()
     assert (found.acc1, found.loss) == (row["acc1"], row["loss"])
     assert found.attention_mass == row["attention_mass"]
