@@ -10,7 +10,7 @@ from pathlib import Path
 from gta import results
 from gta.errors import GtaError
 from gta.results import State
-from gta.results.origins import origins
+from gta.results.origins import origins_of
 from gta.study import Run, Study
 from gta.study.commands import command
 
@@ -51,7 +51,7 @@ def collect(study: Study) -> dict[Run, State]:
 
     Results that are damaged are named on stderr.
     """
-    table, missing = results.collect_metrics(study, origins(study))
+    table, missing = results.collect_metrics(study, origins_of(study))
     if table.num_rows:
         results.write_collected(study, table)
     if (line := damage(study, missing)) is not None:

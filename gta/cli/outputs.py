@@ -11,7 +11,7 @@ import typer
 from gta import outputs, results
 from gta.cli.options import DEFAULT_CONFIG, Configs, Device, bars, chosen, claimed
 from gta.errors import GtaError
-from gta.results.origins import origins
+from gta.results.origins import origins_of
 from gta.study import Study
 
 
@@ -60,7 +60,7 @@ def collect(config: Configs = DEFAULT_CONFIG) -> None:
         gta collect --config config/paper.yaml
     """
     study = Study.load(config)
-    table, missing = results.collect_metrics(study, origins(study))
+    table, missing = results.collect_metrics(study, origins_of(study))
     results.write_collected(study, table)
     print(f"{study.folder / 'metrics.parquet'}: {table.num_rows:,} of {len(study.runs):,} runs")
     for run, state in missing.items():

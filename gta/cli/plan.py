@@ -16,7 +16,7 @@ from gta import results
 from gta.catalog import ACCELERATORS, UTILISATION
 from gta.cli.options import DEFAULT_CONFIG, Configs, Device, console, table_of
 from gta.cli.runs import State
-from gta.results.origins import origins
+from gta.results.origins import origins_of
 from gta.study import Run, Study
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def plan(
     from gta import plan as plans
 
     study = Study.load(config)
-    origin = origins(study)
+    origin = origins_of(study)
     found = {run: results.state_of(study, run, origin(run)) for run in study.runs}
     done = [run for run, where in found.items() if where.state == "done"]
     estimator = plans.Estimator(study)

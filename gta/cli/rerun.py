@@ -17,7 +17,7 @@ from gta.cli.options import DEFAULT_CONFIG, chosen
 from gta.cli.snakemake import Snakemake
 from gta.cli.status import hours
 from gta.errors import GtaError
-from gta.results.origins import origins
+from gta.results.origins import origins_of
 from gta.results.retire import restore, retire
 from gta.study import RUN_FIELDS, Run, Study
 from gta.study.discover import known
@@ -179,7 +179,7 @@ class _Look:
 
 
 def _look(study: Study, runs: list[Run]) -> _Look:
-    origin = origins(study)
+    origin = origins_of(study)
 
     def state_of(run: Run) -> str:
         return results.state_of(study, run, origin(run)).state

@@ -26,7 +26,7 @@ from gta.cli.options import (
     table_of,
 )
 from gta.errors import GtaError
-from gta.results.origins import origins
+from gta.results.origins import origins_of
 from gta.study import Run, Study
 
 
@@ -77,7 +77,7 @@ def show_runs(
     study = Study.load(config)
     if table is not None:
         chosen(study, [table], study.specs)
-    origin = origins(study)
+    origin = origins_of(study)
     found = {
         run: results.state_of(study, run, origin(run))
         for run in study.runs

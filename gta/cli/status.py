@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gta.cli.options import DEFAULT_CONFIG, Configs, console, table_of
-from gta.results.origins import origins
+from gta.results.origins import origins_of
 from gta.results.status import WHERE, Monitor, Snapshot, Where
 from gta.study import Run, Study, places
 
@@ -46,7 +46,7 @@ def status(
         gta status --once
     """
     study = Study.load(config)
-    monitor = Monitor(study, origins(study))
+    monitor = Monitor(study, origins_of(study))
     if once or not console.is_terminal:
         console.print(view(monitor.look()))
         return

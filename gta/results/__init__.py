@@ -2,6 +2,7 @@
 
 from gta.results.collect import collect_metrics, read_collected, write_collected
 from gta.results.columns import HISTORY, IDENTITY, METRICS, PREDICTIONS, Column
+from gta.results.origins import Origin, origins_of
 from gta.results.parts import (
     COLUMNS,
     Kind,
@@ -12,7 +13,6 @@ from gta.results.parts import (
     write,
 )
 from gta.results.state import (
-    Origin,
     State,
     failure_of,
     is_valid,
@@ -36,6 +36,7 @@ __all__ = [
     "failure_of",
     "is_valid",
     "note_failure",
+    "origins_of",
     "read",
     "read_collected",
     "read_part",

@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gta.errors import GtaError
 from gta.files import atomic_write
-from gta.results.columns import IDENTITY
-from gta.results.parts import read_table, schema
-from gta.results.state import Origin, Result, State, result_of, with_failure
-from gta.study import Run, Study
+from gta.results.columns import IDENTITY, METRIC_COLUMNS
+from gta.results.origins import Origin, origins_of
+from gta.results.parts import DamagedError, ForbiddenError, MissingError, read_table, schema
+from gta.results.state import Result, State, result_of, with_failure
+from gta.study import RUN_FIELDS, Run, Study
+from gta.study.run import CELL, cell_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BATCH = 1024  # runs whose files are read before their rows become part of the table
 THREADS = 4
+DIGESTS = ("recipe_digest", "data_digest", "source_digest")
+CELL_AND_DIGESTS = [*CELL, *DIGESTS]
 
 Origins = Callable[[Run], Origin | None]
 
@@ -78,7 +84,10 @@ def write_collected(study: Study, table: pa.Table) -> None:
 
 
 def read_collected(study: Study, *columns: str) -> pd.DataFrame:
-    """Read ``metrics.parquet`` as a frame, identity as columns.
+    """Read the valid rows of ``metrics.parquet`` as a frame, identity as columns.
+
+    Rows that were made with other settings than the config's, or from another state of the data
+    or the source, are left out, so that tables show them as missing.
 
     Args:
         study: the study.
@@ -86,14 +95,59 @@ def read_collected(study: Study, *columns: str) -> pd.DataFrame:
             memory.
 
     Raises:
-        GtaError: if it is missing or damaged.
+        GtaError: it is missing or damaged, belongs to another study, or holds impossible values.
     """
     path = study.folder / "metrics.parquet"
-    if not path.exists():
-        raise GtaError("missing; run `snakemake` or `gta collect` first", where=path)
-    wanted = [*IDENTITY.names, *columns] if columns else None
+    wanted = list(dict.fromkeys([*IDENTITY.names, *columns, *DIGESTS])) if columns else None
     try:
         table = read_table(path, wanted)
+        _check(study, path, table)
+    except MissingError as error:
+        raise error.with_remedy("run `snakemake` or `gta collect` first") from None
+    except ForbiddenError:
+        raise
     except GtaError as error:
-        raise error.with_remedy("delete it and run `snakemake`") from None
-    return table.to_pandas()
+        raise error.with_remedy("delete it and run `snakemake` or `gta collect`") from None
+    table = _without_stale(study, table)
+    return (table.select([*IDENTITY.names, *columns]) if columns else table).to_pandas()
+
+
+def _check(study: Study, path: Path, table: pa.Table) -> None:
+    """Check that a collected table is of this study, and its values possible."""
+    try:
+        owner = json.loads((table.schema.metadata or {}).get(b"gta", b"{}")).get("study")
+    except (ValueError, AttributeError):
+        owner = None
+    if owner != study.name:
+        whose = f"it belongs to study {owner!r}" if owner else "it does not say whose it is"
+        raise DamagedError(f"not of study {study.name!r}: {whose}", where=path)
+    for column in METRIC_COLUMNS:
+        if column.name in table.column_names and pa.types.is_floating(column.type):
+            ends = pc.min_max(table[column.name]).as_py()
+            for value in ends.values():
+                if value is not None and (fault := column.fault(value)) is not None:
+                    raise DamagedError(fault, where=path)
+
+
+def _without_stale(study: Study, table: pa.Table) -> pa.Table:
+    """The rows whose digests are today's; the order is kept."""
+    keys = table.select(CELL_AND_DIGESTS).group_by(CELL_AND_DIGESTS).aggregate([])
+    origin = origins_of(study)
+    cells = {cell_of(run): run for run in study.runs}
+
+    def is_valid(row: dict[str, Any]) -> bool:
+        run = cells.get(tuple(row[field] for field in CELL))
+        if run is None:  # of no cell of this study: whoever reads looks for the study's runs
+            return True
+        if row["recipe_digest"] != study.digest(run):
+            return False
+        today = origin(run)
+        return today is None or today == Origin(row["data_digest"], row["source_digest"])
+
+    rows = keys.to_pylist()
+    valid = [row for row in rows if is_valid(row)]
+    if len(valid) == len(rows):
+        return table
+    kept = pa.Table.from_pylist(valid, schema=keys.schema)
+    joined = table.join(kept, keys=CELL_AND_DIGESTS, join_type="left semi")
+    return joined.select(table.column_names).sort_by([(name, "ascending") for name in RUN_FIELDS])

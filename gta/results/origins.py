@@ -1,26 +1,54 @@
-"""The digests of today's data and sources, against which results are compared."""
+"""Digests of today's data and sources, with which results are compared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 
-from gta.results import Origin
+from gta.errors import GtaError
 from gta.study import Run, Study
 
 
-def origins(study: Study) -> Callable[[Run], Origin | None]:
-    """Today's data and source of each run, None where one of them is not prepared."""
+@dataclass(frozen=True)
+class Origin:
+    """What a run starts from.
+
+    Attributes:
+        data: digest of the prepared dataset.
+        source: digest of the source's prepared file.
+    """
+
+    data: str
+    source: str
+
+
+def origins_of(study: Study) -> Callable[[Run], Origin | None]:
+    """Today's data and source of each run; None if one of them is not there to compare.
+
+    A digest is computed when a run first needs it. Files that cannot be read are not compared:
+    the job that opens or prepares them says what is wrong.
+    """
     from gta.data.contents import data_digest
     from gta.models.originals import source_digest
 
-    found = {dataset: data_digest(study, dataset) for dataset in study.config.datasets}
-    data = {dataset: digest for dataset, digest in found.items() if digest is not None}
-    found = {name: source_digest(study, name) for name in set(study.config.sources.values())}
-    sources = {name: digest for name, digest in found.items() if digest is not None}
-
-    def origin(run: Run) -> Origin | None:
-        if run.dataset not in data or run.source not in sources:
+    @cache
+    def data(dataset: str) -> str | None:
+        try:
+            return data_digest(study, dataset)
+        except GtaError:
             return None
-        return Origin(data[run.dataset], sources[run.source])
 
-    return origin
+    @cache
+    def weights(source: str) -> str | None:
+        try:
+            return source_digest(study, source)
+        except GtaError:
+            return None
+
+    @cache
+    def origin(dataset: str, source: str) -> Origin | None:
+        found, digest = data(dataset), weights(source)
+        return None if found is None or digest is None else Origin(found, digest)
+
+    return lambda run: origin(run.dataset, run.source)

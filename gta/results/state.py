@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from gta.errors import GtaError
 from gta.files import is_held, put_away, write_text
+from gta.results.origins import Origin
 from gta.results.parts import (
     DamagedError,
     ForbiddenError,
@@ -39,19 +40,6 @@ class State:
 
     state: Literal["done", "missing", "stale", "damaged", "forbidden", "failed"]
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a run starts from.
-
-    Attributes:
-        data: digest of the prepared dataset.
-        source: digest of the source's prepared file.
-    """
-
-    data: str
-    source: str
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from gta.data import contents, prepare
 from gta.data.photographs import Photographs
 from gta.data.store import Store
 from gta.errors import GtaError
-from gta.results.origins import origins
+from gta.results.origins import origins_of
 from gta.study import Study
 from gta.study.load import merge
 from tests.support.archives import picture
@@ -96,7 +96,7 @@ def test_a_change_is_noticed_and_prepared_anew(tiny_config, workdir, build, chan
     after = prepare.prepare(study, "own")
     assert after.digest != before.digest
     assert contents.data_digest(study, "own") == after.digest
-    origin = origins(study)(run)
+    origin = origins_of(study)(run)
     assert origin == results.Origin(after.digest, origin.source)
 
 

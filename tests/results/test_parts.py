@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gta import files, results
+from gta.catalog import STORE_FORMAT
 from gta.errors import GtaError
 from gta.results.writers import sole_writer
 from gta.study import RUN_FIELDS, Run, Study, places
@@ -421,6 +423,67 @@ def test_collected_file_says_whose_it_is(tiny_study: Study) -> None:
     results.write_collected(tiny_study, table)
     metadata = pq.read_schema(tiny_study.folder / "metrics.parquet").metadata
     assert metadata[b"gta"] == b'{"study": "tiny"}'
+
+
+def write_all(study: Study, **columns: Any) -> None:
+    for run in study.runs:
+        finish(study, run, **columns)
+    results.write_collected(study, results.read(study, "metrics"))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "whose"),
+    [
+        ({"gta": '{"study": "other"}'}, "it belongs to study 'other'"),
+        (None, "it does not say whose it is"),
+        ({"gta": "[]"}, "it does not say whose it is"),
+        ({"gta": b"\xff"}, "it does not say whose it is"),
+    ],
+)
+def test_another_studys_collected_file_is_refused(
+    metadata: Any, whose: str, tiny_study: Study
+) -> None:
+    write_all(tiny_study)
+    path = tiny_study.folder / "metrics.parquet"
+    pq.write_table(pq.ParquetFile(path).read().replace_schema_metadata(metadata), path)
+    with pytest.raises(GtaError, match=r"metrics\.parquet: not of study 'tiny': ") as error:
+        results.read_collected(tiny_study)
+    assert whose in str(error.value)
+
+
+def test_rows_of_other_settings_or_data_are_left_out(tiny_study: Study) -> None:
+    write_all(tiny_study)
+    prepare_digests(tiny_study, data="data-1")
+    assert len(results.read_collected(tiny_study)) == len(tiny_study.runs)
+    overrides = [{"rate": [15], "recipe": {"lr": 2e-3}}]
+    edited = Study({**tiny_study.content, "overrides": overrides})
+    frame = results.read_collected(edited, "acc1")
+    assert list(frame.columns) == [*RUN_FIELDS, "acc1"]
+    assert list(frame[list(RUN_FIELDS)].itertuples(index=False, name=None)) == [
+        dataclasses.astuple(run) for run in edited.runs if run.rate == 100
+    ]
+    prepare_digests(tiny_study, data="data-2")
+    assert results.read_collected(tiny_study).empty
+
+
+def prepare_digests(study: Study, data: str) -> None:
+    """As much of prepared data and sources as tells their digests; the metrics are made of it."""
+    content = json.dumps({"format": STORE_FORMAT, "digest": data})
+    for dataset in study.config.datasets:
+        files.write_text(study.store(dataset) / "store.json", content)
+    for source in study.config.sources.values():
+        files.write_text(study.weights(source), source)
+    if data == "data-1":
+        for run in study.runs:
+            source = files.file_digest(study.weights(run.source))
+            finish(study, run, source_digest=source)
+        results.write_collected(study, results.read(study, "metrics"))
+
+
+def test_impossible_collected_numbers_are_refused(tiny_study: Study) -> None:
+    write_all(tiny_study, acc1=float("inf"))
+    with pytest.raises(GtaError, match=r"metrics\.parquet: acc1 is inf, outside \[0, 100\]"):
+        results.read_collected(tiny_study, "acc1")
 
 
 def test_missing_or_damaged_collected_file_is_one_clear_line(tiny_study: Study) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gta import files, outputs, results
-from gta.results.origins import origins
+from gta.results.origins import origins_of
 from gta.study import Study
 
 CONFIG: dict[str, Any] = {
@@ -53,7 +53,7 @@ def finish(folder: Path) -> Path:
         prepare(study, "mini_near")
         prepare_source(study, "tiny_ibot")
         train_runs(study, study.runs, "cpu")
-        table, _ = results.collect_metrics(study, origins(study))
+        table, _ = results.collect_metrics(study, origins_of(study))
         results.write_collected(study, table)
         outputs.write_intervals(study)
     return folder
