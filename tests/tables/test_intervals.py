@@ -40,6 +40,7 @@ def finish(study: Study, run: Run, answers: NDArray[np.bool_], first: int = 0) -
     rows.append({"split": "heldout", "index": 999, "label": 1, "prediction": 1})
     results.write(study, "predictions", run, rows)
     identity = {field.name: getattr(run, field.name) for field in results.IDENTITY}
+    identity |= {"recipe_digest": study.digest(run)}
     return {**identity, "acc1": 100 * answers.mean(), "heldout_acc1": 100 * answers.mean()}
 
 
