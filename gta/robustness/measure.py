@@ -159,7 +159,8 @@ def _measured(
     positions = _positions(study, runs[0], store)
     for corruption, severity in views:
         evaluator = CorruptedEvaluator(recipe, corruption, severity, study.config.robustness.seed)
-        found = evaluate_each(models, store, positions, evaluator, device)
+        recipes = [study.recipe(run) for run in runs]
+        found = evaluate_each(models, recipes, store, positions, evaluator, device)
         yield {
             run: {
                 **{field: getattr(run, field) for field in RUN_FIELDS},
