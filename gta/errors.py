@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Self
 
 
@@ -32,3 +33,10 @@ class GtaError(ValueError):
     def with_remedy(self, remedy: str) -> Self:
         """The same fault with another remedy."""
         return type(self)(self.what, where=self.where, remedy=remedy)
+
+
+def listed(things: Iterable[object], most: int = 10) -> str:
+    """Names for a message of one line: the first ``most``, then how many more there are."""
+    names = [" ".join(str(thing).split()) for thing in things]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

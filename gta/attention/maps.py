@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from gta.data.batches.augment import Evaluator
+from gta.data.images import decode, quiet
 from gta.errors import GtaError
 from gta.files import atomic_write
 from gta.methods.readings import TapRequest
@@ -157,13 +158,10 @@ def draw_files(
 
 
 def read_image(path: Path) -> Pixels:
-    """Read an image file of any common format, upright and in RGB, (h, w, 3) uint8.
+    """Read an image file as datasets are read (``gta.data.images.decode``), (h, w, 3) uint8.
 
     Raises:
-        GtaError: if it is missing or no image.
+        GtaError: if it is missing, damaged, too large, or not an image.
     """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except OSError as error:
-        raise GtaError(f"{path}: cannot be read as an image: {error}") from None
+    with quiet():
+        return decode(path)

@@ -11,6 +11,7 @@ from gta.catalog.datasets import (
     STORE_FORMAT,
     Counts,
     DatasetInfo,
+    Drawn,
 )
 from gta.catalog.mixes import MIXES
 from gta.catalog.protocols import PROTOCOLS, Protocol
@@ -35,6 +36,7 @@ __all__ = [
     "Archive",
     "Counts",
     "DatasetInfo",
+    "Drawn",
     "Form",
     "Protocol",
     "SourceInfo",

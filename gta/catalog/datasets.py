@@ -28,8 +28,23 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """How test images are drawn from a dataset of the user's own that has no splits.
+
+    Attributes:
+        test: percent of each class's images to test on, rounded up.
+        heldout: percent to hold out, rounded up.
+        seed: of the draw.
+    """
+
+    test: float
+    heldout: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class DatasetInfo:
-    """A downstream data set.
+    """A downstream dataset.
 
     Attributes:
         title: name in tables and figures.
@@ -47,6 +62,8 @@ class DatasetInfo:
         bss: how the names of its published split lists begin; None where there are none.
         mask_void: value of mask pixels that count neither as object nor as background, of a
             dataset of the user's own.
+        drawn: how its test images are drawn, of a dataset of the user's own without splits.
+        keeps_duplicates: whether equal files in several splits or classes are accepted.
     """
 
     title: str
@@ -61,6 +78,8 @@ class DatasetInfo:
     hint: str = ""
     bss: str | None = None
     mask_void: int | None = None
+    drawn: Drawn | None = None
+    keeps_duplicates: bool = False
 
 
 _VGG = "https://www.robots.ox.ac.uk/~vgg/data"

@@ -1,11 +1,13 @@
-"""``gta data``: the data sets that training works on."""
+"""``gta data``: the datasets that training works on."""
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from gta.catalog import DATASETS
@@ -14,12 +16,13 @@ from gta.errors import GtaError
 from gta.study import Study
 
 data = typer.Typer(
-    no_args_is_help=True, help="Data sets: list, fetch, check and prepare them.\n\n"
-    "Archives lie in `data/archives` (or where GTA_ARCHIVES says), prepared sets in `data/store` "
-    "(GTA_STORE). What you place there by hand is checked and used; then nothing is fetched."
+    no_args_is_help=True, help="Datasets: list, fetch, check and prepare them.\n\n"
+    "Archives lie in `data/archives` (or where GTA_ARCHIVES says), prepared datasets in "
+    "`data/store` (GTA_STORE). What you place there by hand is checked and used; then nothing is "
+    "fetched."
 )  # fmt: skip
 
-Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets, e.g. `cub pet`.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Datasets, e.g. `cub pet`.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,22 +32,41 @@ def add_to(app: typer.Typer) -> None:
 
 @data.command("list")
 def list_data(config: Configs = DEFAULT_CONFIG) -> None:
-    """List all data sets that are known, and what of them is here."""
+    """List all known datasets and which of their files are here."""
     study = Study.load(config)
     headings = ["name", "domain", "files", f"prepared for {study.name}"]
-    table = table_of("Data sets", headings, ["classes", "train", "held out", "test"])
+    table = table_of("Datasets", headings, ["classes", "train", "held out", "test"])
     for name in (*DATASETS, *study.config.own_datasets):
         info = study.dataset_info(name)
         there = (study.store(name) / "store.json").exists()
-        counts = info.counts
-        numbers = (counts.classes, counts.train, counts.heldout, counts.test) if counts else ()
         words = [name, info.domain, _files(study, name), "yes" if there else "no"]
-        table.add_row(*words, *(f"{number:,}" for number in numbers))
+        table.add_row(*map(escape, words), *(f"{number:,}" for number in _counts(study, name)))
     console.print(table)
 
 
+def _counts(study: Study, name: str) -> tuple[int, ...]:
+    """Classes, training, held-out and test images; empty if they are not known."""
+    counts = study.dataset_info(name).counts
+    if counts is not None:
+        return (counts.classes, counts.train, counts.heldout, counts.test)
+    if name not in study.config.own_datasets:
+        return ()
+    from gta.data.contents import listing_of
+    from gta.data.fetch.obtain import folder_of
+
+    try:
+        folder = folder_of(study, name)
+        listing = listing_of(study, name, folder) if folder is not None else None
+    except GtaError:  # `gta data check` tells it
+        listing = None
+    if listing is None:
+        return ()
+    splits = [entry.split for entry in listing.entries]
+    return (len(listing.classes), *(splits.count(s) for s in ("train", "heldout", "test")))
+
+
 def _files(study: Study, name: str) -> str:
-    """What of a data set's files is here."""
+    """Which of a dataset's files are here."""
     from gta.data.fetch.archives import find
     from gta.data.fetch.obtain import folder_of
 
@@ -68,10 +90,10 @@ def _files(study: Study, name: str) -> str:
 
 @data.command("fetch")
 def fetch_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
-    """Fetch the archives of data sets and check them; what lies here already is only checked.
+    """Fetch the archives of datasets and check them; files that are here are only checked.
 
-    A transfer that was broken off goes on where it stopped. Proxies are taken from HTTPS_PROXY
-    and its like.
+    An interrupted transfer continues where it stopped. Proxies are taken from HTTPS_PROXY and
+    the like.
 
         gta data fetch cub pet
     """
@@ -89,43 +111,43 @@ def fetch_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
             info = study.dataset_info(name)
             folder = folder_of(study, name)
             if info.kind == "procedural":
-                console.print(f"{name}: is rendered here, there is nothing to fetch")
+                print(f"{name}: is rendered here, there is nothing to fetch")
             elif folder is not None:
                 if info.forms:
                     lists = records_of(fetch_lists(study, info, watch))
                     write_record(study, name, [{"folder": str(folder)}, *lists])
-                console.print(f"{name}: the folder {folder} is used, nothing is fetched")
+                print(f"{name}: the folder {folder} is used, nothing is fetched")
             else:
                 for one in fetch_archives(study, name, watch).values():
-                    console.print(f"{name}: {one.path} ({one.size:,} bytes, {one.verified})")
+                    print(f"{name}: {one.path} ({one.size:,} bytes, {one.verified})")
 
 
 @data.command("check")
 def check_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
-    """Check the archives of data sets that are here, reading each again; fetch nothing.
+    """Check the archives of datasets that are here, reading each again; fetch nothing.
 
-    A folder unpacked by hand is read instead: every listed image must be there, and as many
-    as published.
+    Of a folder, unpacked by hand or of your own, all images are decoded.
 
         gta data check cars
     """
     from gta.data.fetch.archives import check, find
     from gta.data.fetch.obtain import choose_form, folder_of
-    from gta.data.readers import check_counts, read
+    from gta.data.inspection import inspect_files, require_sound
 
     study = Study.load(config)
     for name in names:
         info = study.dataset_info(name)
         folder = folder_of(study, name)
         if info.kind == "procedural":
-            console.print(f"{name}: is rendered here, there is nothing to check")
+            print(f"{name}: is rendered here, there is nothing to check")
             continue
         if folder is not None:
-            listing = read(info.reader, folder)
-            if info.counts is not None and study.config.images.counts == "published":
-                check_counts(listing, info.counts, name)
-            images, classes = len(listing.entries), len(listing.classes)
-            console.print(f"{name}: {folder}: {images:,} images of {classes:,} classes")
+            with bars() as progress:
+                show = partial(_show, progress, progress.add_task(f"{name}: images", total=None))
+                found = inspect_files(study, name, folder, show)
+            require_sound(found)
+            images, classes = len(found.listing.entries), len(found.listing.classes)
+            print(f"{name}: {folder}: {images:,} images of {classes:,} classes")
             continue
         for archive in choose_form(info, study.archives_root, name).archives:
             path = find(archive, study.archives_root)
@@ -134,23 +156,25 @@ def check_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
                     f"{study.archives_root / archive.file}: missing; `gta data fetch {name}` "
                     "fetches it"
                 )
-            with console.status(f"reading {path}"):
+            with console.status(escape(f"reading {path}")):
                 one = check(archive, path, study.store_root / "digests", afresh=True)
-            console.print(
-                f"{name}: {path} ({one.size:,} bytes, sha256 {one.sha256}, {one.verified})"
-            )
+            print(f"{name}: {path} ({one.size:,} bytes, sha256 {one.sha256}, {one.verified})")
 
 
 def _show(progress: Progress, task: TaskID, done: int, total: int) -> None:
     progress.update(task, completed=done, total=total)
 
 
+def _say_wait(name: str) -> None:
+    print(f"{name}: waiting for another process that prepares it", file=sys.stderr, flush=True)
+
+
 @data.command("prepare")
 def prepare_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
-    """Render or read data sets into stores, which all jobs map into memory.
+    """Render or read datasets into stores, which all jobs map into memory.
 
-    Uses all cores; when killed, the next call goes on where it stopped. A store that is there
-    is kept; delete its folder to make it again.
+    Uses all cores; after a kill, the next call continues where it stopped. A store that exists
+    is kept, unless the files of yours that it was made from have changed.
 
         gta data prepare mini_near
     """
@@ -161,7 +185,7 @@ def prepare_data(names: Names, config: Configs = DEFAULT_CONFIG) -> None:
         with transfers() as watch, bars() as progress:
             task = progress.add_task(f"{name}: images", total=None)
             show = partial(_show, progress, task)
-            store = prepare(study, name, show, watch)
+            store = prepare(study, name, show, watch, partial(_say_wait, name))
         splits = ", ".join(f"{len(store.indices(s)):,} {s}" for s in ("train", "heldout", "test"))
         print(f"{store.folder}: {len(store.classes)} classes, images: {splits}")
         for fault in store.notes.get("left_out", ()):

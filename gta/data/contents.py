@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gta.data.fetch.obtain import folder_of
-from gta.data.readers import Listing, MaskIds, read
+from gta.data.readers import Entry, Listing, MaskIds, read
 from gta.data.store import read_about, write_notes
-from gta.errors import GtaError
+from gta.errors import GtaError, listed
 from gta.files import file_digest, write_text
 from gta.study import Study
 
@@ -44,16 +45,39 @@ def listing_of(study: Study, dataset: str, folder: Path) -> Listing:
         GtaError: as ``gta.data.readers.read``.
     """
     info = study.dataset_info(dataset)
-    listing = read(info.reader, folder)
+    listing = read(info.reader, folder, info.drawn)
     if info.mask_void is not None:
         listing = replace(listing, mask_ids=MaskIds(void=frozenset({info.mask_void})))
     return listing
 
 
-def contents_of(listing: Listing) -> Contents:
-    """State of a listing's files; reads all of them."""
-    digests = file_digests(listing)
-    return Contents(fingerprint(listing), _digest(listing, digests.__getitem__))
+def contents_of(listing: Listing, digests: Mapping[Path, str] | None = None) -> Contents:
+    """State of a listing's files; reads all of them, unless their digests are given."""
+    state = fingerprint(listing)  # before they are read
+    found = file_digests(listing) if digests is None else digests
+    return Contents(state, _digest(listing, found.__getitem__))
+
+
+def check_distinct(listing: Listing, digests: Mapping[Path, str]) -> None:
+    """Check that no image stands in two splits or two classes, by the bytes of its file.
+
+    Raises:
+        GtaError: naming the images.
+    """
+    same: dict[str, list[Entry]] = defaultdict(list)
+    for entry in listing.entries:
+        same[digests[entry.path]].append(entry)
+    twice = [
+        " = ".join(entry.name for entry in entries)
+        for entries in same.values()
+        if len({(entry.split, entry.label) for entry in entries}) > 1
+    ]
+    if twice:
+        raise GtaError(
+            f"{len(twice)} images stand in more than one split or class: {listed(twice)}",
+            remedy="remove all but one of each, or accept them by `duplicates: keep` in the "
+            "dataset's stanza of the config",
+        )
 
 
 def file_digests(listing: Listing) -> dict[Path, str]:

@@ -23,10 +23,6 @@ Mask = NDArray[np.uint8]  # (height, width), class ids
 # fetch other files are left out.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
-# Pillow warns of large images and odd metadata only; damaged pixels it raises. For the process:
-# `catch_warnings` around each image would not be safe where threads decode.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-
 # What Pillow's decoders raise for bytes that are not the image they claim to be.
 _DAMAGE = (
     OSError,  # truncated; UnidentifiedImageError is one too
@@ -41,6 +37,17 @@ _DAMAGE = (
     zlib.error,
     Image.DecompressionBombError,
 )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Pillow's warnings in the whole process, whose threads may decode meanwhile.
+
+    They are of large images and odd metadata only; damaged pixels are errors.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def decode(data: bytes | Path, name: str = "", *, crop_bottom: int = 0) -> Pixels:
@@ -156,6 +163,8 @@ def _what(content: bytes) -> str:
         return "an empty file"
     if content.lstrip()[:1] == b"<":
         return "a text or HTML page, not an image"
+    if content.startswith(b"version https://git-lfs"):
+        return "a git-lfs pointer, not the image; `git lfs pull` in its repository gets it"
     return f"not an image that can be read; known are {', '.join(FORMATS)}"
 
 

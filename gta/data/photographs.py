@@ -1,6 +1,6 @@
 """Photographs on their way into a store: decoded on all cores and chunk by chunk.
 
-A preparation that was killed goes on where it stopped.
+A preparation that was killed continues where it stopped.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from gta.data.images import decode, decode_mask, resize_mask, resize_short_side
+from gta.data.images import decode, decode_mask, quiet, resize_mask, resize_short_side
 from gta.data.readers import Entry, Listing
 from gta.data.store import VOID, Item
-from gta.errors import GtaError
+from gta.errors import GtaError, listed
 from gta.files import atomic_write
 
 CHUNK = 128  # images that a killed preparation may decode again, for each core
+MOST_NAMED = 20  # damaged images in a message
 
 Progress = Callable[[int, int], None]  # images done, images in all
 
@@ -32,46 +35,48 @@ class Photographs:
 
     Attributes:
         listing: what to read.
-        damaged: names and faults of the images that were left out.
+        damaged: names and faults of the images that are left out, after ``decode``.
+        kept: the images that are not, after ``decode``.
     """
 
-    def __init__(
-        self, listing: Listing, folder: Path, short_side: int | None, leave_out: bool
-    ) -> None:
+    def __init__(self, listing: Listing, folder: Path, short_side: int | None) -> None:
         """Set up; ``decode`` does the work.
 
         Args:
             listing: what to read.
             folder: of the store; chunks are kept in a hidden folder in it until the end.
-            short_side: pixels of the shorter side, where the image is larger; None keeps all.
-            leave_out: whether a damaged image is left out; else it is an error.
+            short_side: pixels of the shorter side of larger images; None keeps all sizes.
         """
         self.listing = listing
         self.damaged: list[str] = []
+        self.kept: list[Entry] = []
         self._short_side = short_side
-        self._leave_out = leave_out
         self._parts = folder / f".parts-{_fingerprint(listing)}"
         entries = listing.entries
         self._chunks = [entries[start : start + CHUNK] for start in range(0, len(entries), CHUNK)]
 
-    def decode(self, progress: Progress | None = None, workers: int | None = None) -> None:
+    def decode(self, progress: Progress | None = None, *, leave_out: bool = False) -> None:
         """Decode what is not decoded yet.
 
         Threads suffice: Pillow lets other threads run while it decodes and resizes.
 
+        Args:
+            progress: called with the images done and the total.
+            leave_out: whether damaged images are left out; else they are an error.
+
         Raises:
-            GtaError: for the first damaged image that is met, if those are not to be left out;
-                if the disk is full.
+            GtaError: naming all damaged images, if they are not to be left out; if the disk is
+                full.
         """
         for other in self._parts.parent.glob(".parts-*"):
-            if other != self._parts:  # of files that are no longer these
+            if other != self._parts:  # of other files
                 shutil.rmtree(other)
         missing = [n for n in range(len(self._chunks)) if not self._part(n).exists()]
         done = sum(len(self._chunks[n]) for n in set(range(len(self._chunks))) - set(missing))
         total = len(self.listing.entries)
         if progress is not None:
             progress(done, total)
-        with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+        with quiet(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             jobs = {pool.submit(self._decode, n): n for n in missing}
             try:
                 for job in as_completed(jobs):
@@ -82,6 +87,23 @@ class Photographs:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+        self._sum_up()
+        if self.damaged and not leave_out:
+            raise GtaError(
+                f"{len(self.damaged)} of {total} images cannot be used: "
+                f"{listed(self.damaged, MOST_NAMED)}",
+                remedy="get them again or remove them, or leave them out by "
+                "`images: {damaged: leave_out}` in the config",
+            )
+
+    def _sum_up(self) -> None:
+        """Collect what is kept and what is damaged; chunks with damaged images may be mended."""
+        self.damaged.clear()
+        self.kept.clear()
+        for number, chunk in enumerate(self._chunks):
+            with self._opened(number) as part:
+                self.damaged.extend(part["damaged"].tolist())
+                self.kept.extend(chunk[position] for position in part["kept"].tolist())
 
     def items(self) -> Iterator[Item]:
         """The decoded images, in the listing's order.
@@ -89,17 +111,24 @@ class Photographs:
         Raises:
             GtaError: if a chunk was damaged since.
         """
-        self.damaged.clear()
         for number, chunk in enumerate(self._chunks):
-            path = self._part(number)
-            try:
-                with np.load(path, allow_pickle=False) as part:
-                    self.damaged.extend(part["damaged"].tolist())
-                    for position in part["kept"].tolist():
-                        yield _item(chunk[position], part, position)
-            except (OSError, ValueError, KeyError, BadZipFile) as error:
-                path.unlink(missing_ok=True)
-                raise GtaError(f"{path}: damaged ({error}); prepare the data set again") from None
+            with self._opened(number) as part:
+                for position in part["kept"].tolist():
+                    yield _item(chunk[position], part, position)
+
+    @contextmanager
+    def _opened(self, number: int) -> Iterator[NpzFile]:
+        path = self._part(number)
+        try:
+            with np.load(path, allow_pickle=False) as part:
+                yield part
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            if isinstance(error, GtaError):
+                raise
+            path.unlink(missing_ok=True)
+            raise GtaError(
+                f"{path}: damaged ({error})", remedy="prepare the dataset again"
+            ) from None
 
     def discard(self) -> None:
         """Remove the chunks."""
@@ -116,11 +145,6 @@ class Photographs:
             try:
                 arrays |= self._arrays(entry, position)
             except GtaError as error:
-                if not self._leave_out:
-                    raise GtaError(
-                        f"{error}; get its archive again, or let the config say "
-                        "images: {damaged: leave_out}"
-                    ) from None
                 damaged.append(str(error))
             else:
                 kept.append(position)
@@ -142,7 +166,7 @@ class Photographs:
         return arrays
 
     def _mask(self, entry: Entry, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The ids of an image's mask, (height, width); all void where the image has none."""
+        """The ids of an image's mask, (height, width); all void if the image has none."""
         if entry.mask is None:
             return np.full(pixels.shape[:2], VOID, dtype=np.uint8)
         name = f"mask of {entry.name}"
@@ -156,7 +180,7 @@ class Photographs:
         return mask if ids is None else ids.translate(mask, name)
 
 
-def _item(entry: Entry, part: np.lib.npyio.NpzFile, position: int) -> Item:
+def _item(entry: Entry, part: NpzFile, position: int) -> Item:
     height, width = part[f"original{position}"].tolist()
     return Item(
         name=entry.name,
@@ -170,7 +194,7 @@ def _item(entry: Entry, part: np.lib.npyio.NpzFile, position: int) -> Item:
 
 
 def _fingerprint(listing: Listing) -> str:
-    """Of the files that are read: other files, or the same ones changed, are decoded anew."""
+    """Digest of the files' names, sizes and times: files that changed are decoded again."""
     digest = hashlib.sha256()
     for entry in listing.entries:
         for path in (entry.path, entry.mask):

@@ -6,11 +6,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from gta.data import rendered
-from gta.data.contents import NOTE, contents_of, is_current, listing_of, write_seen
+from gta.data.contents import (
+    NOTE,
+    Contents,
+    check_distinct,
+    contents_of,
+    file_digests,
+    is_current,
+    listing_of,
+    write_seen,
+)
 from gta.data.fetch.archives import mark_used
 from gta.data.fetch.obtain import Watch, discard, obtain
 from gta.data.photographs import Photographs, Progress
-from gta.data.readers import check_contents, check_counts
+from gta.data.readers import OWN, Listing, check_classes, check_contents, check_counts
 from gta.data.store import Item, Store, write
 from gta.files import path_lock
 from gta.study import Study
@@ -46,7 +55,7 @@ def prepare(
         if _is_ready(study, dataset):
             return Store(folder)
         if study.dataset_info(dataset).kind == "procedural":
-            return _render(study, dataset)
+            return _render(study, dataset, progress)
         return _read(study, dataset, progress, watch)
 
 
@@ -65,10 +74,13 @@ def _read(study: Study, dataset: str, progress: Progress | None, watch: Watch | 
         if origin.contents is not None:
             check_contents(listing, origin.contents, dataset)
     # Before the images are read: a file that changes meanwhile is noticed at the next start.
-    contents = None if origin.temporary else contents_of(listing)
-    leave_out = images.damaged == "leave_out"
-    photographs = Photographs(listing, folder, study.short_side(dataset), leave_out)
-    photographs.decode(progress)
+    contents = None if origin.temporary else _contents(study, dataset, listing)
+    photographs = Photographs(listing, folder, study.short_side(dataset))
+    photographs.decode(progress, leave_out=images.damaged == "leave_out")
+    if photographs.damaged:
+        all_splits = info.reader == OWN
+        where = f"{dataset}, without {len(photographs.damaged)} damaged images"
+        check_classes(listing.classes, photographs.kept, where, all_splits=all_splits)
     notes = {"origin": origin.record, "left_out": photographs.damaged}
     if contents is not None:
         write_seen(folder, contents.fingerprint)
@@ -80,7 +92,14 @@ def _read(study: Study, dataset: str, progress: Progress | None, watch: Watch | 
     return store
 
 
-def _render(study: Study, dataset: str) -> Store:
+def _contents(study: Study, dataset: str, listing: Listing) -> Contents:
+    info, digests = study.dataset_info(dataset), file_digests(listing)
+    if info.reader == OWN and not info.keeps_duplicates:
+        check_distinct(listing, digests)
+    return contents_of(listing, digests)
+
+
+def _render(study: Study, dataset: str, progress: Progress | None) -> Store:
     settings = study.config.procedural
     images = rendered.render(
         dataset,
@@ -88,6 +107,7 @@ def _render(study: Study, dataset: str) -> Store:
         per_class=settings.train_per_class or rendered.PER_CLASS,
         heldout_images=settings.heldout_images or rendered.HELDOUT_IMAGES,
         test_images=settings.test_images or rendered.TEST_IMAGES,
+        progress=progress,
     )
     return write(study.store(dataset), dataset, images.classes, _items(images))
 

@@ -437,6 +437,8 @@ class Study:
             own = {"path": str(self.resolve(info.folder).absolute())}
             if info.mask_void is not None:
                 own["mask_void"] = info.mask_void
+            if info.drawn is not None:
+                own["split"] = dataclasses.asdict(info.drawn)
         return {"format": STORE_FORMAT, "reader": READER_VERSION, **settings, **own}
 
     def short_side(self, dataset: str) -> int | None:

@@ -20,6 +20,7 @@ from gta.catalog import (
     SOURCES,
     Archive,
     DatasetInfo,
+    Drawn,
     SourceInfo,
 )
 from gta.methods import METHODS
@@ -204,13 +205,29 @@ class Images(Strict):
     counts: Literal["published", "any"] = "published"
 
 
+class OwnSplit(Strict):
+    """Test and held-out images drawn from a dataset without splits: percent of each class."""
+
+    test: Annotated[float, Field(gt=0, lt=100)]
+    heldout: Annotated[float, Field(ge=0, lt=100)] = 0.0
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _some_train(self) -> OwnSplit:
+        if self.test + self.heldout >= 100:
+            raise ValueError("test and heldout leave no images to train on")
+        return self
+
+
 class OwnDataset(Strict):
-    """A data set of the user's: a folder ``train/class/image``, or a CSV path, label, split."""
+    """A dataset of the user's own: a folder ``train/class/image`` or a CSV path, label, split."""
 
     title: str
     path: str
     domain: Literal["near", "far"] = "near"
     mask_void: Annotated[int, Field(ge=1, le=255)] | None = None
+    split: OwnSplit | None = None
+    duplicates: Literal["stop", "keep"] = "stop"
 
     @property
     def info(self) -> DatasetInfo:
@@ -222,6 +239,8 @@ class OwnDataset(Strict):
             reader="folder",
             folder=self.path,
             mask_void=self.mask_void,
+            drawn=None if self.split is None else Drawn(**self.split.model_dump()),
+            keeps_duplicates=self.duplicates == "keep",
         )
 
 

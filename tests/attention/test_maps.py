@@ -104,9 +104,9 @@ def test_files_are_drawn_beside_each_other(model: Any, tiny_study: Study, workdi
 def test_files_that_cannot_be_drawn(model: Any, tiny_study: Study, workdir: Path) -> None:
     recipe = tiny_study.config.recipe
     Path("text.png").write_text("no image", encoding="utf-8")
-    with pytest.raises(GtaError, match=r"text.png: cannot be read as an image"):
+    with pytest.raises(GtaError, match=r"text.png: not an image that can be read"):
         draw_files(model, recipe, [Path("text.png")], Path("maps"))
-    with pytest.raises(GtaError, match=r"missing.png: cannot be read as an image"):
+    with pytest.raises(GtaError, match=r"missing.png: cannot be read"):
         draw_files(model, recipe, [Path("missing.png")], Path("maps"))
     with pytest.raises(GtaError, match="two images are named 'a'"):
         draw_files(model, recipe, [Path("a.png"), Path("b/a.jpg")], Path("maps"))

@@ -140,10 +140,10 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     begun: list[int] = []
     decode = Photographs.decode
 
-    def slowly(self: Photographs, *args: Any) -> None:
+    def slowly(self: Photographs, *args: Any, **options: Any) -> None:
         begun.append(1)
         threading.Event().wait(0.2)
-        decode(self, *args)
+        decode(self, *args, **options)
 
     monkeypatch.setattr(Photographs, "decode", slowly)
     return begun

@@ -39,7 +39,7 @@ def own(tmp_path) -> Path:
             for number in range(images):
                 path = root / split / name / f"{number}.jpg"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(picture(label, number, size=(SIDE, SIDE)))
+                path.write_bytes(picture(label, 10 * images + number, size=(SIDE, SIDE)))
             save_mask(root / "masks" / split / name / "0.png", object=1 + label, void=7)
     return root
 

@@ -55,6 +55,7 @@ def test_without_sizes_the_renderer_chooses(tiny_study, monkeypatch):
         "per_class": rendered.PER_CLASS,
         "heldout_images": rendered.HELDOUT_IMAGES,
         "test_images": rendered.TEST_IMAGES,
+        "progress": None,
     }
 
 

@@ -263,7 +263,8 @@ def test_a_damaged_mat_file(tmp_path):
 
 
 def own(root: Path) -> Path:
-    for place in ("train/cat/1", "train/cat/sub/2", "train/dog b/1", "test/cat/9", "heldout/cat/1"):
+    training = ("train/cat/1", "train/cat/sub/2", "train/dog b/1")
+    for place in (*training, "test/cat/9", "test/dog b/8", "heldout/cat/1"):
         path = root / f"{place}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(archives.picture(0, 0))
@@ -282,6 +283,7 @@ def test_a_folder(tmp_path):
         ("train/dog b/1.jpg", 1, "train"),
         ("heldout/cat/1.jpg", 0, "heldout"),
         ("test/cat/9.jpg", 0, "test"),
+        ("test/dog b/8.jpg", 1, "test"),
     ]
 
 
@@ -290,16 +292,16 @@ def test_a_folder_that_is_laid_out_otherwise(tmp_path):
     (root / "test" / "horse").mkdir()
     with pytest.raises(GtaError, match="test/horse: no class of this name is in"):
         read("folder", root)
-    (root / "test" / "horse").rename(root / "test" / "dog b")
+    (root / "test" / "horse").rmdir()
     (root / "train" / "loose.jpg").touch()
     with pytest.raises(GtaError, match=r"loose\.jpg: lies beside the classes' folders"):
         read("folder", root)
     (root / "train" / "loose.jpg").unlink()
     (root / "train" / "empty").mkdir()
-    with pytest.raises(GtaError, match="1 classes have no image, the first is 'empty'"):
+    with pytest.raises(GtaError, match="1 classes have no image: empty"):
         read("folder", root)
     shutil.rmtree(root / "test")
-    with pytest.raises(GtaError, match="does not hold a data set train/class/image"):
+    with pytest.raises(GtaError, match="has heldout/, train/ and no test/; every class needs"):
         read("folder", root)
 
 
@@ -320,6 +322,7 @@ def test_a_csv_file(tmp_path):
         '"train/dog b/1.jpg",9,train',
         f"{outside},9,test",
         "heldout/cat/1.jpg,10,heldout",
+        "test/cat/9.jpg,10,test",
     )
     listing = read("folder", file)
     assert listing.classes == ["9", "10"]  # numbers in their own order
@@ -328,17 +331,20 @@ def test_a_csv_file(tmp_path):
         (0, "train"),
         (0, "test"),
         (1, "heldout"),
+        (1, "test"),
     ]
 
 
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("train/cat/1.jpg,cat,validation", r"list\.csv:2: split 'validation' is none of train"),
+        ("train/cat/1.jpg,cat,exam", r"list\.csv:2: split 'exam' is not one of train, training,"),
         ("train/cat/1.jpg,,train", r"list\.csv:2: path, label or split is empty"),
         ("train/cat/1.jpg,cat", r"list\.csv:2: path, label or split is empty"),
-        ("train/cat/77.jpg,cat,train", r"77\.jpg: missing, .*\(1 of 1 files are\)"),
-        ("", "its lists name no image"),
+        ("train/cat/77.jpg,cat,train", r"1 of 1 files that it names are missing: .*77\.jpg; paths"),
+        ("train/cat/1.jpg,cat,train,more", r"list\.csv:2: has more fields than the header; quote"),
+        ("train/cat,cat,train", r"list\.csv: names what is not a file: .*train/cat"),
+        ("", "its lists name no images"),
     ],
 )
 def test_a_bad_csv_file(tmp_path, row, said):
@@ -409,7 +415,7 @@ def test_an_image_that_is_listed_twice(tmp_path):
         read("grocery", tmp_path)
 
 
-@pytest.mark.parametrize("reader", [name for name in READERS if name != "cars"])
+@pytest.mark.parametrize("reader", [name for name in READERS if name not in ("cars", "folder")])
 def test_another_layout_is_no_data_set(reader, tmp_path):
     (tmp_path / "something" / "else").mkdir(parents=True)
     with pytest.raises(GtaError, match=r"does not hold .* \((no folder in it has|neither)"):
@@ -426,7 +432,7 @@ def test_a_data_set_that_is_there_twice(tmp_path):
 def test_no_such_reader_and_no_such_folder(tmp_path):
     with pytest.raises(GtaError, match="no reader 'imagenet'; there are: cub, cars"):
         read("imagenet", tmp_path)
-    with pytest.raises(GtaError, match="gone: missing; the pet data set is expected there"):
+    with pytest.raises(GtaError, match="gone: missing; the pet dataset is expected there"):
         read("pet", tmp_path / "gone")
 
 

@@ -8,12 +8,25 @@ from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
-from gta.catalog import Counts
+from gta.catalog import Counts, Drawn
 from gta.data.readers import aircraft, cars, cub, dogs, flowers17, folder, grocery, pet, voc12
+from gta.data.readers.classes import check_classes
 from gta.data.readers.listing import Entry, Listing, MaskIds, require_files
-from gta.errors import GtaError
+from gta.errors import GtaError, listed
 
-__all__ = ["READERS", "Entry", "Listing", "MaskIds", "check_contents", "check_counts", "read"]
+__all__ = [
+    "OWN",
+    "READERS",
+    "Entry",
+    "Listing",
+    "MaskIds",
+    "check_classes",
+    "check_contents",
+    "check_counts",
+    "read",
+]
+
+OWN = "folder"  # the reader of users' own datasets
 
 READERS: MappingProxyType[str, Callable[[Path], Listing]] = MappingProxyType(
     {
@@ -25,38 +38,40 @@ READERS: MappingProxyType[str, Callable[[Path], Listing]] = MappingProxyType(
         "voc12": voc12.read,
         "grocery": grocery.read,
         "flowers17": flowers17.read,
-        "folder": folder.read,
+        OWN: folder.read,
     }
 )
 
 
-def read(reader: str, folder: Path) -> Listing:
-    """List the images of a data set and check that they are there.
+def read(reader: str, path: Path, drawn: Drawn | None = None) -> Listing:
+    """List the images of a dataset and check that they are there.
 
     Args:
         reader: key of ``READERS``.
-        folder: where its archives were unpacked, or a copy that is unpacked already; for
-            ``folder`` a CSV file does as well.
+        path: where its archives were unpacked, or a copy that is unpacked already; for the
+            user's own datasets a folder or a CSV file.
+        drawn: how test images of such a dataset are drawn, if it has no splits.
 
     Raises:
         GtaError: if the layout is another one, a list is broken, an image is listed twice, a
-            listed file is missing, or a class has no image.
+            listed file is missing, or a class lacks images.
     """
     if reader not in READERS:
         raise GtaError(f"no reader {reader!r}; there are: {', '.join(READERS)}")
-    if not folder.exists():
-        raise GtaError(f"{folder}: missing; the {reader} data set is expected there")
-    listing = READERS[reader](folder)
-    _check(listing, folder)
+    if not path.exists():
+        raise GtaError(f"{path}: missing; the {reader} dataset is expected there")
+    listing = folder.read(path, drawn) if reader == OWN else READERS[reader](path)
+    _check(listing, path)
+    if reader == OWN:
+        check_classes(listing.classes, listing.entries, str(path), all_splits=True)
     return listing
 
 
 def _check(listing: Listing, folder: Path) -> None:
     if not listing.entries:
-        raise GtaError(f"{folder}: its lists name no image")
-    twice = [
-        n for n, times in Counter(entry.name for entry in listing.entries).items() if times > 1
-    ]
+        raise GtaError(f"{folder}: its lists name no images")
+    times = Counter(entry.name for entry in listing.entries)
+    twice = [name for name, number in times.items() if number > 1]
     if twice:
         raise GtaError(f"{folder}: {len(twice)} images are listed twice, the first is {twice[0]}")
     masks = [entry.mask for entry in listing.entries if entry.mask]
@@ -64,7 +79,7 @@ def _check(listing: Listing, folder: Path) -> None:
     seen = {entry.label for entry in listing.entries}
     empty = [name for label, name in enumerate(listing.classes) if label not in seen]
     if empty:
-        raise GtaError(f"{folder}: {len(empty)} classes have no image, the first is {empty[0]!r}")
+        raise GtaError(f"{folder}: {len(empty)} classes have no image: {listed(empty)}")
 
 
 def check_contents(listing: Listing, sha256: str, dataset: str) -> str:

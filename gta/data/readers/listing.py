@@ -15,6 +15,13 @@ from gta.errors import GtaError
 # once by the archive's name and once by the tool that unpacked it, and some roots lie two deep.
 DEPTH = 4
 
+# Names of splits in folders and CSV files of the user's own, in lower case.
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "heldout": ("heldout", "held-out", "held_out", "val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+
 OBJECT, VOID = 1, 255  # ids in the masks of a store
 UNKNOWN = 254  # marks ids without a meaning while a mask is translated
 
@@ -132,11 +139,12 @@ def _roots(folder: Path, markers: Sequence[str]) -> list[Path]:
         found = [path for path in level if all((path / marker).exists() for marker in markers)]
         if found:
             return found
-        level = [below for path in level for below in _folders(path)]
+        level = [below for path in level for below in folders_below(path)]
     return []
 
 
-def _folders(path: Path) -> list[Path]:
+def folders_below(path: Path) -> list[Path]:
+    """The folders in a folder, without hidden ones; empty if it is not a folder."""
     if not path.is_dir():
         return []
     hidden = ("._", ".", "__MACOSX")  # macOS adds a shadow of the tree to its zip files

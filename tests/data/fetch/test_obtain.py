@@ -199,7 +199,7 @@ def test_a_damaged_image_stops_or_is_left_out_and_counted(damaged, tiny_config, 
     images = {"short_side": 32, "damaged": damaged}
     study = study_of(tiny_config, "grocery", [], images=images)
     if damaged == "stop":
-        with pytest.raises(GtaError, match=rf"{victim.name}: .*get its archive again") as raised:
+        with pytest.raises(GtaError, match=rf"{victim.name}: .*get them again or remove") as raised:
             prepare(study, "grocery")
         assert "\n" not in str(raised.value)
         assert not (study.store("grocery") / "store.json").exists()
