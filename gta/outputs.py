@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,33 +16,26 @@ from gta.study.commands import command
 LIST_DAMAGED = ("--state", "damaged", "--list")
 
 
-def after_failure(config: Path, targets: Sequence[str]) -> bool:
-    """What Snakemake does at its end when a job has failed; never raises ``GtaError``.
+def after_failure(config: Path, targets: Sequence[str]) -> None:
+    """Write the tables of what is done when Snakemake has ended with a failed job.
 
-    Nothing where no run of the study is done, where none is missing, or where runs alone were
-    asked for.
+    Does nothing where no run of the study is done, where none is missing, or where runs alone
+    were asked for. Prints a ``GtaError`` in place of raising it.
 
     Args:
         config: the study's file.
         targets: what was asked for; the whole study where that is empty.
-
-    Returns:
-        Whether metrics of a part of the study were collected. They are given a date older than
-        any result's, so that Snakemake collects them again.
     """
     if targets and all(Path(target).name == "part.parquet" for target in targets):
-        return False
+        return
     try:
         study = Study.load([config])
         missing = len(collect(study))
         if 0 < missing < len(study.runs):
             print(f"{missing:,} of {len(study.runs):,} runs are missing; tables without them:")
             write_tables([config])
-            os.utime(study.folder / "metrics.parquet", (1, 1))
-            return True
     except GtaError as error:
         print(f"error: {error}", file=sys.stderr)
-    return False
 
 
 def collect(study: Study) -> dict[Run, State]:

@@ -30,7 +30,7 @@ FLOORS: dict[str, int] = {
     "data": 2,
     "models": 2,
     "robustness": 3,
-    "slurm": 1,
+    "workflow": 4,
     "study": 1,
     "catalog": 1,
     "methods": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -113,12 +114,11 @@ def show_tables(
     study = Study.load(config)
     wanted = chosen(study, names, study.tables)
     collected = tables.read_all(study)
+    if write:
+        _write_each(wanted, lambda name: tables.write(study, *tables.make(study, name, collected)))
+        return
     for name in wanted:
         frame, page = tables.make(study, name, collected)
-        if write:
-            for path in tables.write(study, frame, page):
-                print(path)
-            continue
         if selection and "selection" in frame:
             frame = frame[frame["selection"] == selection]
             page = tables.lay_out(study, name, frame)
@@ -194,9 +194,27 @@ def draw_figures(
 
     study = Study.load(config)
     collected = Collected(study)
-    for name in chosen(study, names, study.figures):
-        for path in figures.write(study, name, figures.draw(study, name, collected)):
-            print(path)
+    _write_each(
+        chosen(study, names, study.figures),
+        lambda name: figures.write(study, name, figures.draw(study, name, collected)),
+    )
+
+
+def _write_each(names: Sequence[str], write: Callable[[str], Iterable[Path]]) -> None:
+    """Write tables or figures and print their files; one that fails does not stop the others.
+
+    Raises:
+        GtaError: what is wrong with each that could not be written.
+    """
+    faults: list[str] = []
+    for name in names:
+        try:
+            for path in write(name):
+                print(path, flush=True)
+        except GtaError as error:
+            faults.append(f"{name}: {error}")
+    if faults:
+        raise GtaError("; ".join(faults))
 
 
 def write_page(config: Configs = DEFAULT_CONFIG) -> None:

@@ -123,7 +123,7 @@ class Cluster:
         self.min_job_age = min_job_age
         self.accounting = accounting
         self.env = {**os.environ, "SLURM_CONF": str(base / "slurm.conf")}
-        self._daemons: list[subprocess.Popen[bytes]] = []
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}  # by program
 
     def __enter__(self) -> Cluster:
         try:
@@ -205,16 +205,14 @@ class Cluster:
 
     def _daemon(self, *command: str) -> None:
         with (self.base / f"{command[0]}.out").open("wb") as out:
-            self._daemons.append(
-                subprocess.Popen(
-                    # tests that are killed leave no cluster behind
-                    ["setpriv", "--pdeathsig", "TERM", *command],
-                    env=self.env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=out,
-                    start_new_session=True,
-                )
+            self._daemons[command[0]] = subprocess.Popen(
+                # tests that are killed leave no cluster behind
+                ["setpriv", "--pdeathsig", "TERM", *command],
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
 
     def _run(self, *command: str) -> str:
@@ -243,7 +241,7 @@ class Cluster:
                 self._run("scancel", "--user=root")
                 self._until("sh", "-c", '[ -z "$(squeue --noheader)" ]')
         finally:
-            for daemon in reversed(self._daemons):
+            for daemon in reversed(self._daemons.values()):
                 daemon.terminate()
                 try:
                     daemon.wait(20)
@@ -286,10 +284,9 @@ class Cluster:
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
         """Stop slurmctld while the block runs, and wait until it answers again."""
-        (controller,) = (daemon for daemon in self._daemons if "slurmctld" in daemon.args)
+        controller = self._daemons.pop("slurmctld")
         controller.terminate()
         controller.wait(30)
-        self._daemons.remove(controller)
         try:
             yield
         finally:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
+import gta
 from gta.catalog import STORE_FORMAT
 from gta.errors import GtaError
 from gta.files import file_digest, write_text
@@ -139,6 +140,7 @@ if __name__ == "__main__":
         sys.exit()
     if sys.argv[1] == "train":
         training: Any = ModuleType("gta.train")
+        training.__path__ = [str(Path(gta.__file__).with_name("train"))]  # for gta.train.claim
         training.train_runs = train_runs
         sys.modules |= {"torch": staged_torch(), "gta.train": training}
     from gta.cli import main

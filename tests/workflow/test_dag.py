@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from gta.study import Study
+from gta.workflow.configs import typed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,6 +75,50 @@ def test_nothing_of_the_default_study_leaks_into_another(
     done = snakemake(folder, weights, "--configfile", str(config))
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load((folder / "results/alone/config.yaml").read_text()) == given
+
+
+def test_config_options_are_typed_and_change_the_default_study(folder: Path) -> None:
+    recipe = "recipe={lr: 1e-4, micro_batch: null, compile: true, betas: [0.9, 0.99]}"
+    options = ["study=other", recipe, "seeds=[0,1]", "checkpoint_seconds=60"]
+    done = snakemake(folder, "-n", "-q", "rules", "--config", *options)
+    assert done.returncode == 0, done.stderr
+    counts = job_counts(done.stdout + done.stderr)
+    assert sum(n for rule, n in counts.items() if rule.startswith("train")) == 8  # of 12
+    wrong = snakemake(folder, "-n", "--config", "recipe={compile: 3}")
+    assert "recipe.compile: 3 should be" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("1e-4", 1e-4),
+        ("-3", -3),
+        ("true", True),
+        ("null", None),
+        ("mini", "mini"),
+        (".5", 0.5),
+        ("2024-01-01", "2024-01-01"),
+        ("1.0.2", "1.0.2"),
+        ("a: b", "a: b"),
+        (["1", {"x": "2"}], [1, {"x": 2}]),
+        (7, 7),
+    ],
+)
+def test_texts_of_the_command_line_are_read_as_in_a_file(given: Any, meant: Any) -> None:
+    assert typed(given) == meant
+    assert type(typed(given)) is type(meant)
+
+
+@pytest.mark.parametrize("option", ["--configfile ", "--configfile=", "--configfiles "])
+def test_a_config_that_is_code_is_refused_before_it_runs(folder: Path, option: str) -> None:
+    text = (ROOT / "config" / "mini.yaml").read_text(encoding="utf-8")
+    code = f"__use_yte__: true\n__definitions__:\n  - open({str(folder / 'ran')!r}, 'w')\n"
+    (folder / "code.yaml").write_text(text + code, encoding="utf-8")
+    done = snakemake(folder, "-n", *f"{option}{folder}/code.yaml".split())
+    assert done.returncode != 0
+    assert "code.yaml: __use_yte__: a config is data" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "ran").exists()
 
 
 @pytest.mark.parametrize(

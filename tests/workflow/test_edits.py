@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -98,9 +99,25 @@ def test_an_edit_trains_exactly_the_runs_that_it_changes(
     assert planned(folder) == expected
 
 
+def test_an_edit_is_seen_without_snakemakes_records(folder: StagedStudy) -> None:
+    records = folder.folder / ".snakemake"
+    records.rename(folder.folder / "aside")  # `make clean` removes them
+    try:
+        assert planned(folder) == set()
+        change = {"overrides": [{"dataset": ["mini_far"], "recipe": {"lr": 5.0e-4}}]}
+        folder.write("study.yaml", {**TWO, **change})
+        assert planned(folder) == FAR
+        folder.write("study.yaml", TWO)
+        assert planned(folder) == set()
+    finally:
+        shutil.rmtree(records)
+        (folder.folder / "aside").rename(records)
+
+
 def test_tables_figures_and_comments_train_nothing(folder: StagedStudy) -> None:
-    other = {**SPEC, "title": "Other", "caption": "Else.", "groups": [], "columns": ["seed"]}
-    figure = {"kind": "lambda", "title": "A", "caption": "B.", "cells": SPEC["cells"]}
+    other = {**SPEC, "title": "Other", "caption": "Else.", "groups": [], "columns": ["source"]}
+    cells = [{"source": ["main"], "method": ["gta"]}]
+    figure = {"kind": "lambda", "title": "A", "caption": "B.", "cells": cells}
     folder.write(
         "tables.yaml", {"tables": {"small": other, "more": SPEC}, "figures": {"curve": figure}}
     )

@@ -8,19 +8,14 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from yte import process_yaml  # type: ignore[import-untyped]
+from yte import process_yaml
 
 from gta.study import Study
 from tests.support.staged import KEYS, ROOT, STUDY, StagedStudy
-
-STUDIES = [
-    ["config/paper.yaml"],
-    ["config/mini.yaml"],
-    ["config/mini.yaml", "config/mini-full.yaml"],
-]
 
 
 @pytest.fixture
@@ -95,20 +90,15 @@ def test_nothing_in_the_default_profile_hides_what_a_named_one_says(
             assert not ours.keys() & theirs.keys()
 
 
-@pytest.mark.parametrize("configs", STUDIES, ids=lambda configs: Path(configs[-1]).stem)
-def test_the_profiles_know_every_training_rule(
-    configs: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
+def test_profiles_set_options_of_training_by_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`test_rules` holds that `train` stands for every training rule."""
     monkeypatch.setenv("GTA_DEVICES", "cpu:0,cpu:1")
-    rules = {f"train_{number}" for number, _ in enumerate(Study.load(configs).pack_groups)}
-    for name, section in (
-        ("slurm", "set-resources"),
-        ("slurm", "set-threads"),
-        ("local", "set-threads"),
-    ):
-        profile = process_yaml((ROOT / name / "config.yaml").read_text(encoding="utf-8"))
-        assert rules <= profile[section].keys()
+    slurm, local = (
+        process_yaml((ROOT / name / "config.yaml").read_text(encoding="utf-8"))
+        for name in ("slurm", "local")
+    )
+    assert slurm["set-threads"].keys() == local["set-threads"].keys() == {"train"}
+    assert slurm["set-resources"].keys() == {"train", "segmentation", "robustness"}
 
 
 def test_time_and_memory_come_from_the_recipe(staged_with: Callable[..., StagedStudy]) -> None:
@@ -120,7 +110,9 @@ def test_time_and_memory_come_from_the_recipe(staged_with: Callable[..., StagedS
 
     def asked(attempt: int, **recipe: int) -> tuple[int, int]:
         changed = {**STUDY, "recipe": {**STUDY["recipe"], **recipe}, "tables_file": tables}
-        names: dict[str, Any] = {"study": Study(changed)}
+        settings = SimpleNamespace(overwrite_threads={}, overwrite_resources={})
+        workflow = SimpleNamespace(resource_settings=settings)
+        names: dict[str, Any] = {"study": Study(changed), "workflow": workflow}
         exec(text, names)
         return names["training_minutes"](pack, attempt), names["training_memory"](pack, attempt)
 

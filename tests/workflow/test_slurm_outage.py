@@ -10,10 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from yte import process_yaml  # type: ignore[import-untyped]
+from yte import process_yaml
 
-from gta import slurm
 from gta.errors import GtaError
+from gta.workflow import slurm
 from tests.support.staged import ROOT
 
 plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
@@ -26,7 +26,7 @@ class Limiter:
     async def __aexit__(self, *_: object) -> None: ...
 
 
-class Executor(plugin.Executor):
+class Executor(plugin.Executor):  # type: ignore[name-defined]
     """The plugin's executor without Snakemake; keeps what is reported of jobs."""
 
     def __init__(self, attempts: int) -> None:

@@ -1,14 +1,21 @@
-"""The study that all rules ask, and what their inputs are."""
+"""The study that all rules ask, and the inputs of the rules."""
 
+import re
 import shlex
 import sys
 from pathlib import Path
 
 from gta.errors import GtaError
 from gta.study import Study
+from gta.workflow.configs import study_of
+from gta.workflow.outdated import mark_of_collected, mark_of_pack, mark_outdated
 
 try:
-    study = Study.of_workflow(config, workflow.configfiles)
+    if workflow.is_main_process:
+        study = study_of(workflow.configfiles, workflow.config_settings.config)
+        mark_outdated(study)
+    else:  # a job on a node, for which the main process has written the study
+        study = Study.load([Path("results", config["study"], "config.yaml")])
 except GtaError as error:
     sys.exit(f"error: {error}")
 
@@ -18,24 +25,26 @@ if {"{", "}"} & set(f"{study.store_root}"):
         "folder another name, or a link to it"
     )
 
-# Jobs find `gta` beside the Python that runs Snakemake, also where nothing is activated.
+# Jobs find `gta` next to the Python that runs Snakemake, also where no environment is activated.
 shell.prefix(f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}; ")
 
-# Every job reads this file, which the Snakefile writes before the first one. It is no input:
-# that it is rewritten re-runs nothing; what must re-run a job stands in the job's own params.
+# Every job reads this file, which the Snakefile writes before the first one. It is not an input:
+# rewriting it re-runs nothing. What must re-run a job is among the job's own params.
 CONFIG = study.folder / "config.yaml"
 METRICS = study.folder / "metrics.parquet"
 INTERVALS = study.folder / "intervals.parquet"
+MASKS = study.folder / "segmentation.parquet"
+ROBUSTNESS = study.folder / "robustness.parquet"
 LOGS = study.folder / "logs"
-# The data set whose masks table 4 and figure 3 take, where it is not each data set itself.
-MASKS = study.config.segmentation.dataset
-DATASETS = list(dict.fromkeys([*study.config.datasets, *([MASKS] if MASKS else [])]))
-# Whose archives are fetched, or checked where they were placed by hand.
+# The dataset whose masks table 4 and figure 3 take, where it is not each dataset itself.
+MASKS_OF = study.config.segmentation.dataset
+DATASETS = list(
+    dict.fromkeys([*study.config.datasets, *([MASKS_OF] if MASKS_OF else [])])
+)
+# Datasets whose archives are fetched, or checked where they were placed by hand.
 FETCHED = [dataset for dataset in DATASETS if study.dataset_info(dataset).forms]
-STORE = {name: study.store(name) / "store.json" for name in study.config.datasets}
-STORES = list(STORE.values())
-WEIGHTS = {name: study.weights(name) for name in study.config.sources.values()}
-MASK_STORES = [study.store(MASKS) / "store.json"] if MASKS else STORES
+TABLE_FORMATS = ["csv", "md", "tex", "html"]
+FIGURE_FORMATS = ["pdf", "svg", "png", "csv"]
 
 
 # Datasets and sources that are made from the user's own files.
@@ -45,7 +54,9 @@ FROM_FILES = [
     if name in study.config.own_datasets
     or (study.dataset_info(name).folder and study.placed_folder(name).is_dir())
 ]
-FROM_FILE = [name for name in WEIGHTS if name in study.config.own_sources]
+FROM_FILE = [
+    name for name in study.config.sources.values() if name in study.config.own_sources
+]
 
 
 def recorded_states():
@@ -67,13 +78,39 @@ def recorded_states():
 FILES_OF_DATASET, FILE_OF_SOURCE = recorded_states()
 
 
-def one_of(names):
-    """A wildcard constraint that admits these names alone."""
-    return "|".join(sorted(names)) or "(?!)"
+def one_of(values):
+    """A wildcard constraint that admits these values alone."""
+    return "|".join(map(re.escape, sorted(values))) or "(?!)"
+
+
+def store_of(dataset):
+    """The prepared dataset."""
+    return study.store(dataset) / "store.json"
+
+
+def stores_of(runs):
+    """The prepared datasets of some runs, in the order of the config."""
+    used = {run.dataset for run in runs}
+    return [store_of(dataset) for dataset in study.config.datasets if dataset in used]
+
+
+def weights_of(runs):
+    """The prepared sources of some runs."""
+    return sorted(study.weights(source) for source in {run.source for run in runs})
+
+
+def runs_of(names):
+    """The runs of some tables and figures, sorted."""
+    return sorted(frozenset().union(*map(study.runs_of, names)))
+
+
+def runs_of_kind(kind):
+    """The runs of all tables and figures of a kind, sorted."""
+    return runs_of(name for name, spec in study.specs.items() if spec.kind == kind)
 
 
 def archives_of(wildcards):
-    """The record of a data set's archives, where it comes from archives."""
+    """The record of a dataset's archives, where it comes from archives."""
     if wildcards.dataset not in FETCHED:
         return []
     return study.store_root / "archives" / f"{wildcards.dataset}.json"
@@ -90,11 +127,13 @@ def file_of(wildcards):
 
 
 def training_inputs(wildcards):
-    """The data sets that a pack trains on and the sources that it starts from."""
-    runs = study.pack(wildcards).runs
-    stores = {STORE[run.dataset] for run in runs}
-    weights = {WEIGHTS[run.source] for run in runs}
-    return [*sorted(stores), *sorted(weights)]
+    """The datasets that a pack trains on and the sources that it starts from."""
+    pack = study.pack(wildcards)
+    return [
+        *stores_of(pack.runs),
+        *weights_of(pack.runs),
+        *mark_of_pack(study, pack),
+    ]
 
 
 def digests_of(wildcards):
@@ -102,26 +141,63 @@ def digests_of(wildcards):
     return [study.digest(run) for run in study.pack(wildcards).runs]
 
 
-# What the kinds of tables and figures name as their inputs.
-INPUTS = {
-    "metrics": [METRICS],
-    "intervals": [INTERVALS],
-    "segmentation": [study.folder / "segmentation.parquet"],
-    "robustness": [study.folder / "robustness.parquet"],
-    "source": [
-        WEIGHTS[name] for role, name in study.config.sources.items() if role == "main"
-    ],
-    "stores": STORES,
-    "masks": MASK_STORES,
-}
+def mask_stores(runs):
+    """The prepared datasets whose masks and images stand for some runs."""
+    return [store_of(MASKS_OF)] if MASKS_OF else stores_of(runs)
 
 
-def inputs_of(wildcards):
-    """What a table or figure is made of, as its kind declares."""
-    name = wildcards.get("table") or wildcards.get("figure")
-    return [path for which in study.kind(name).inputs for path in INPUTS[which]]
+def inputs_of(names):
+    """What some tables or figures are made of, as their kinds declare."""
+    found = {}
+    for name in names:
+        runs = runs_of([name])
+        inputs = {
+            "metrics": [METRICS],
+            "intervals": [INTERVALS],
+            "segmentation": [MASKS],
+            "robustness": [ROBUSTNESS],
+            "source": weights_of(runs),
+            "stores": stores_of(runs or study.runs),
+            "masks": mask_stores(runs or study.runs),
+        }
+        for which in study.kind(name).inputs:
+            found |= dict.fromkeys(inputs[which])
+    return list(found)
 
 
-def shown_by(wildcards):
-    """What decides a table or figure besides its inputs; a change makes it again."""
-    return study.shown_by(wildcards.get("table") or wildcards.get("figure"))
+def by_last_input(names):
+    """Tables or figures by the input that is made last: their jobs begin with it."""
+    groups = {}
+    for name in names:
+        inputs = study.kind(name).inputs
+        last = "datasets"
+        if "metrics" in inputs or "intervals" in inputs:
+            last = "metrics"
+        if "segmentation" in inputs or (MASKS_OF and "masks" in inputs):
+            last = "masks"
+        if "robustness" in inputs:
+            last = "robustness"
+        groups.setdefault(last, []).append(name)
+    return groups
+
+
+TABLES_OF = by_last_input(study.tables)
+FIGURES_OF = by_last_input(study.figures)
+
+
+def final_outputs():
+    """All that `snakemake` makes of a study."""
+    return [
+        METRICS,
+        *expand(
+            study.folder / "tables" / "{table}.{format}",
+            table=study.tables,
+            format=TABLE_FORMATS,
+        ),
+        *expand(
+            study.folder / "figures" / "{figure}.{format}",
+            figure=study.figures,
+            format=FIGURE_FORMATS,
+        ),
+        study.folder / "index.html",
+    ]

@@ -1,8 +1,10 @@
-"""Data sets into stores, sources into checked safetensors files.
+"""Datasets into stores, sources into checked safetensors files.
 
-Studies share both, so the study's own config path stands in the command and not in params,
-where another study's would make them anew.
+Studies share both. The study's own config path therefore stands in the command and not among the
+params, where the path of another study would make them anew.
 """
+
+CONFIG_OPTION = f"--config {shlex.quote(str(CONFIG))}"
 
 
 rule fetch:
@@ -13,11 +15,11 @@ rule fetch:
     wildcard_constraints:
         dataset=one_of(FETCHED),
     conda:
-        "../../environment.yml"
+        "../envs/gta.yaml"
     message:
-        "check the archives of {wildcards.dataset}, fetch what is not there"
+        "check the archives of {wildcards.dataset}, fetch what is missing"
     shell:
-        f"gta data fetch {{wildcards.dataset}} --config {CONFIG} > {{log}} 2>&1"
+        f"gta data fetch {{wildcards.dataset:q}} {CONFIG_OPTION} > {{log:q}} 2>&1"
 
 
 rule data:
@@ -33,12 +35,12 @@ rule data:
         dataset=one_of(DATASETS),
         key="[0-9a-f]{12}",
     conda:
-        "../../environment.yml"
+        "../envs/gta.yaml"
     threads: workflow.cores or 1
     message:
-        "prepare the data set {wildcards.dataset}"
+        "prepare the dataset {wildcards.dataset}"
     shell:
-        f"gta data prepare {{wildcards.dataset}} --config {CONFIG} > {{log}} 2>&1"
+        f"gta data prepare {{wildcards.dataset:q}} {CONFIG_OPTION} > {{log:q}} 2>&1"
 
 
 rule source:
@@ -52,8 +54,8 @@ rule source:
         source=one_of(study.config.sources.values()),
         key="[0-9a-f]{12}",
     conda:
-        "../../environment.yml"
+        "../envs/gta.yaml"
     message:
         "prepare the source {wildcards.source}"
     shell:
-        f"gta source prepare {{wildcards.source}} --config {CONFIG} > {{log}} 2>&1"
+        f"gta source prepare {{wildcards.source:q}} {CONFIG_OPTION} > {{log:q}} 2>&1"

@@ -16,21 +16,21 @@ rule notebooks:
 
 rule notebook:
     input:
-        # What they show besides is behind the tables; they leave out what a study has not.
+        # The notebooks read what the tables are made of, and leave out what a study lacks.
         expand(study.folder / "tables" / "{table}.csv", table=study.tables),
         METRICS,
-        STORES,
-        WEIGHTS.values(),
+        stores_of(study.runs),
+        weights_of(study.runs),
         notebook=NOTEBOOKS / "{notebook}.ipynb",
     output:
         study.folder / "notebooks" / "{notebook}.html",
     log:
         LOGS / "notebooks" / "{notebook}.log",
     conda:
-        "../../environment.yml"
+        "../envs/gta.yaml"
     params:
         config=CONFIG,
     message:
         "notebook {wildcards.notebook}"
     shell:
-        "gta notebook {input.notebook} --config {params.config} > {log} 2>&1"
+        "gta notebook {input.notebook:q} --config {params.config:q} > {log:q} 2>&1"

@@ -1,4 +1,4 @@
-"""The results page: all of it in one file."""
+"""The results page: one file with all results."""
 
 
 # Seconds of reading: on a cluster done where Snakemake runs, not as a job.
@@ -9,7 +9,7 @@ localrules:
 rule page:
     input:
         METRICS,
-        # It makes the tables again; that their files are there says that it can.
+        # The page makes the tables again; their files show that they can be made.
         tables=expand(
             study.folder / "tables" / "{table}.{format}",
             table=study.tables,
@@ -21,10 +21,10 @@ rule page:
     log:
         LOGS / "page.log",
     conda:
-        "../../environment.yml"
+        "../envs/gta.yaml"
     params:
         config=CONFIG,
     message:
         "the results page"
     shell:
-        "gta page --config {params.config} > {log} 2>&1"
+        "gta page --config {params.config:q} > {log:q} 2>&1"

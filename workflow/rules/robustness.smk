@@ -1,30 +1,27 @@
 """Finished runs on corrupted test images."""
 
+if runs_of_kind("robustness"):
 
-rule robustness:
-    input:
-        # A run's weights lie there once its metrics do.
-        parts=[
-            study.path("metrics", run)
-            for run in study.runs
-            if study.keeps_weights(run)
-        ],
-        stores=STORES,
-    output:
-        study.folder / "robustness.parquet",
-    log:
-        LOGS / "robustness.log",
-    conda:
-        "../../environment.yml"
-    threads: workflow.cores
-    resources:
-        gpu=1,
-        runtime=robustness_minutes,
-        mem_mb=lambda wildcards, attempt: 12000 * attempt,
-    params:
-        config=CONFIG,
-        settings=study.config.robustness.model_dump(mode="json"),
-    message:
-        "test finished runs on corrupted images"
-    shell:
-        "gta robustness --config {params.config} > {log} 2>&1"
+    rule robustness:
+        input:
+            # The weights of a run exist once its metrics do.
+            parts=[study.path("metrics", run) for run in runs_of_kind("robustness")],
+            stores=stores_of(runs_of_kind("robustness")),
+        output:
+            ROBUSTNESS,
+        log:
+            LOGS / "robustness.log",
+        conda:
+            "../envs/gta.yaml"
+        threads: workflow.cores
+        resources:
+            gpu=1,
+            runtime=robustness_minutes,
+            mem_mb=lambda wildcards, attempt: 12000 * attempt,
+        params:
+            config=CONFIG,
+            settings=study.config.robustness.model_dump(mode="json"),
+        message:
+            "test finished runs on corrupted images"
+        shell:
+            "gta robustness --config {params.config:q} > {log:q} 2>&1"

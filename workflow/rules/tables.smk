@@ -1,72 +1,85 @@
 """The collected metrics, intervals of the gains, and the tables."""
 
 
-# Seconds of reading: on a cluster done where Snakemake runs, not as jobs.
+# Seconds of reading: on a cluster done where Snakemake runs, not as a job.
 localrules:
     collect,
-    table,
 
 
 rule collect:
     input:
         parts=[study.path("metrics", run) for run in study.runs],
+        outdated=mark_of_collected(study),
     output:
         METRICS,
     log:
         LOGS / "collect.log",
-    # Again would be no use: results that it found damaged are missing then.
+    # Another try would be no use: results that it found damaged are missing then.
     retries: 0
     conda:
-        "../../environment.yml"
+        "../envs/gta.yaml"
     params:
         config=CONFIG,
+        digests=sorted({study.digest(run) for run in study.runs}),
     message:
         "collect the metrics of all runs"
     shell:
-        "gta collect --config {params.config} > {log} 2>&1"
+        "gta collect --config {params.config:q} > {log:q} 2>&1"
 
 
 rule intervals:
     input:
         METRICS,
     output:
-        # Kept while the job runs: it takes from the old file what nothing has changed for.
+        # Kept while the job runs: it takes from the old file what is still valid.
         update(INTERVALS),
     log:
         LOGS / "intervals.log",
     conda:
-        "../../environment.yml"
+        "../envs/gta.yaml"
     params:
         config=CONFIG,
         method="two-way random effects",  # files of another method are made again
     message:
         "compute intervals of the gains"
     shell:
-        "gta intervals --config {params.config} > {log} 2>&1"
+        "gta intervals --config {params.config:q} > {log:q} 2>&1"
 
 
-rule table:
-    input:
-        inputs_of,
-    output:
-        multiext(str(study.folder / "tables" / "{table}"), ".csv", ".md", ".tex"),
-        html=report(
-            study.folder / "tables" / "{table}.html",
-            caption="../report/table.rst",
-            category="Tables",
-            labels={"table": "{table}"},
-        ),
-    log:
-        LOGS / "tables" / "{table}.log",
-    wildcard_constraints:
-        table=one_of(study.tables),
-    conda:
-        "../../environment.yml"
-    params:
-        config=CONFIG,
-        spec=shown_by,
-        caption=lambda wildcards: study.tables[wildcards.table].caption,
-    message:
-        "{wildcards.table}"
-    shell:
-        "gta table {wildcards.table} --write --config {params.config} > {log} 2>&1"
+# One job for all tables that can begin at the same time: importing pandas takes longer than making
+# a table. Any of their files is a target.
+for last, names in TABLES_OF.items():
+
+    rule:
+        name:
+            f"tables_of_{last}"
+        input:
+            inputs_of(names),
+        output:
+            expand(
+                study.folder / "tables" / "{table}.{format}",
+                table=names,
+                format=[format for format in TABLE_FORMATS if format != "html"],
+            ),
+            [
+                report(
+                    study.folder / "tables" / f"{name}.html",
+                    caption="../report/table.rst",
+                    category="Tables",
+                    labels={"table": name, "shows": study.tables[name].caption},
+                )
+                for name in names
+            ],
+        log:
+            LOGS / "tables" / f"{last}.log",
+        localrule: True
+        conda:
+            "../envs/gta.yaml"
+        params:
+            config=CONFIG,
+            tables=names,
+            settings=[study.shown_by(name) for name in names],
+        message:
+            "{params.tables}"
+        shell:
+            "gta table {params.tables:q} --write --config {params.config:q} > {log:q} 2>&1"

@@ -1,18 +1,14 @@
 """Training: one job a pack of runs (config key `pack`), one rule a shape of pack.
 
-An output under update() is neither deleted before its job runs nor lost when it fails; the
+An output under update() is neither deleted before its job runs nor lost when the job fails; the
 job itself leaves valid results alone. What makes a result stale is in the digests.
 """
 
-
-include: "resources.smk"
-
-
-for number, group in enumerate(study.pack_groups):
+for rule_name, group in TRAINING.items():
 
     rule:
         name:
-            f"train_{number}"
+            rule_name
         input:
             training_inputs,
         output:
@@ -25,7 +21,7 @@ for number, group in enumerate(study.pack_groups):
         wildcard_constraints:
             **{field: one_of(values) for field, values in group.wildcards.items()},
         conda:
-            "../../environment.yml"
+            "../envs/gta.yaml"
         threads: study.config.threads
         resources:
             gpu=1,
@@ -37,8 +33,8 @@ for number, group in enumerate(study.pack_groups):
             digests=digests_of,
         message:
             "train the runs of {params.pack}"
-        # exec: a warning from the scheduler must find the training itself, not a shell that dies
-        # of it and takes the job's last seconds away.
+        # exec: a warning from the scheduler must reach the training itself. A shell would die of
+        # it at once, and the job's last seconds would be lost.
         shell:
-            "exec gta train --config {params.config} --pack {params.pack} --threads {threads}"
-            " > {log} 2>&1"
+            "exec gta train --config {params.config:q} --pack {params.pack:q} --threads {threads}"
+            " > {log:q} 2>&1"
