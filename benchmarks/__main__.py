@@ -19,7 +19,7 @@ from rich.console import Console
 from benchmarks import measures
 from benchmarks.figures import Figure, SkippedError
 from benchmarks.machine import ROOT, describe
-from benchmarks.page import table, to_json, to_markdown
+from benchmarks.page import table, to_json
 
 MEASURES = sorted(module.name for module in pkgutil.iter_modules(measures.__path__))
 console = Console(stderr=True)
@@ -51,7 +51,8 @@ def main(
 ) -> None:
     """Measure, and print the table; of everything, where no NAME is given.
 
-    Then results/bench.json and docs/performance.md are written too. `gpu` alone tests and measures
+    Then results/bench.json and results/benchmarks.json, of which `python -m docs.make performance`
+    makes docs/performance.md, are written too. `gpu` alone tests and measures
     everything on a GPU, within minutes, and writes results/gpu.json and docs/gpu.md.
     """
     if names == ["gpu"] and not rows:
@@ -76,8 +77,10 @@ def main(
         console.print(f"{name}: not measured: {why}")
     if not names:
         _write(ROOT / "results" / "bench.json", to_json(figures))
-        head = ROOT / "docs" / "performance.head.md"
-        _write(ROOT / "docs" / "performance.md", to_markdown(head, figures, skipped, machine))
+        rows_of = [dataclasses.asdict(figure) for figure in figures]
+        found = {"figures": rows_of, "skipped": skipped, "machine": machine}
+        _write(ROOT / "results" / "benchmarks.json", json.dumps(found, indent=1) + "\n")
+        console.print("next: python -m docs.make performance")
 
 
 def _gpu(seconds: float, out: Path | None, deit: Path | None, device: str, tiny: bool) -> int:

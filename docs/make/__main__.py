@@ -1,26 +1,44 @@
-"""``python -m docs.make NAME...``: write generated pages from results."""
+"""``python -m docs.make [NAME...]``: write generated pages.
+
+Named pages must be possible to write; without a name, pages whose results are missing are left as
+they are and said.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Any
 
-from docs.make import coverage, flowers
 from gta.errors import GtaError
 
-PAGES = {"coverage": coverage, "flowers": flowers}
+# A module with PAGE, COMMAND, SOURCES and write() for each.
+PAGES = ("mini", "flowers", "grocery", "store", "fidelity", "faults", "coverage", "performance")
 
 
-def main() -> None:
-    """Write the pages that the command line names, or all."""
-    for name in sys.argv[1:] or PAGES:
+def writer(name: str) -> Any:
+    """The module that writes a page."""
+    return import_module(f"docs.make.{name}")
+
+
+def main(names: list[str]) -> int:
+    """Write the pages; the exit status."""
+    for name in names:
         if name not in PAGES:
-            sys.exit(f"error: there is no page {name!r}; there are: {', '.join(PAGES)}")
+            print(f"error: there is no page {name!r}: {', '.join(PAGES)}", file=sys.stderr)
+            return 1
+    status = 0
+    for name in names or PAGES:
+        page = writer(name)
         try:
-            PAGES[name].write()
+            page.write()
         except (GtaError, OSError) as error:
-            sys.exit(f"error: {name}: {error}")
-        print(PAGES[name].PAGE)
+            print(f"{name}: not written: {error}", file=sys.stderr)
+            status = 1 if names else status
+        else:
+            print(f"{name}: {page.PAGE}", flush=True)
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

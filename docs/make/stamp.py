@@ -6,11 +6,14 @@ changed since is noticed (``tests/test_pages.py``).
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import yaml
 
 from gta.attention.measure import VERSION as SEGMENTATION_VERSION
 from gta.catalog import READER_VERSION, RENDERER_VERSION, STORE_FORMAT
@@ -26,7 +29,7 @@ VERSIONS = {
     "segmentation": SEGMENTATION_VERSION,
     "store": STORE_FORMAT,
 }
-_STAMP = re.compile(r"^<!-- .* made by ([0-9a-f]{16}) -->$", re.MULTILINE)
+_STAMP = re.compile(r"^<!-- `([^`]+)` writes .* made by ([0-9a-f]{16}) -->$", re.MULTILINE)
 
 
 def digest(sources: Iterable[Path], versions: Mapping[str, int] | None = None) -> str:
@@ -39,8 +42,18 @@ def digest(sources: Iterable[Path], versions: Mapping[str, int] | None = None) -
     wanted = VERSIONS if versions is None else dict(versions)
     total = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode())
     for path in sources:
-        total.update(path.name.encode() + b"\0" + path.read_bytes())
+        total.update(path.name.encode() + b"\0" + _meaning(path))
     return total.hexdigest()[:16]
+
+
+def _meaning(path: Path) -> bytes:
+    """What a file says: a config without its comments, code without comments and layout."""
+    content = path.read_bytes()
+    if path.suffix == ".yaml":
+        return json.dumps(yaml.safe_load(content), sort_keys=True, default=str).encode()
+    if path.suffix == ".py":
+        return ast.unparse(ast.parse(content)).encode()
+    return content
 
 
 def head(command: str, sources: Iterable[Path], versions: Mapping[str, int] | None = None) -> str:
@@ -49,7 +62,7 @@ def head(command: str, sources: Iterable[Path], versions: Mapping[str, int] | No
     return f"<!-- `{command}` writes this page; do not edit. made by {made_by} -->"
 
 
-def stamped(page: Path) -> str | None:
-    """The digest in a page's head; None where it has none."""
-    found = _STAMP.search(page.read_text(encoding="utf-8"))
-    return found[1] if found else None
+def stamped(page: Path, command: str) -> str | None:
+    """The digest in what a command has written into a page; None where there is none."""
+    lines = _STAMP.finditer(page.read_text(encoding="utf-8"))
+    return next((found[2] for found in lines if found[1] == command), None)

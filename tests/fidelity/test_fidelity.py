@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from docs.make.fidelity import COMMAND, row
 from tests.fidelity import recorded
-from tests.fidelity.__main__ import BEGIN, END, row
 from tests.fidelity.cases import CASES, measure
 from tests.fidelity.inputs import integers, uniform
 
@@ -74,6 +74,7 @@ def test_relative_error_is_seen() -> None:
 
 def test_the_page_has_a_row_for_every_case(root: Path) -> None:
     page = (root / "docs" / "fidelity.md").read_text(encoding="utf-8")
-    lines = page.partition(BEGIN)[2].partition(END)[0].strip().splitlines()[2:]
+    part = page.partition(f"<!-- `{COMMAND}`")[2].partition(f"<!-- end of {COMMAND} -->")[0]
+    lines = part.strip().splitlines()[3:]
     expected = [row(name, {}) for name in CASES]
     assert [line.split(" | ")[:3] for line in lines] == [line.split(" | ")[:3] for line in expected]

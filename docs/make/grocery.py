@@ -1,24 +1,27 @@
-"""Writes docs/grocery.md from the results of config/grocery.yaml; called by `make grocery-page`.
+"""Writes docs/grocery.md and its picture from the results of config/grocery.yaml.
 
-    python docs/grocery_page.py > docs/grocery.md
-
-Words stand in docs/grocery.head.md; every number comes from results/.
+Words stand in docs/make/grocery.head.md; every number comes from results/.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+import shutil
 from pathlib import Path
 
 import pandas as pd
 
+from docs.make import stamp
+from docs.make.page import DOCS, ROOT, fill, table_of
 from gta import results
+from gta.errors import GtaError
 from gta.methods import METHODS
 from gta.study import RUN_FIELDS, Run, Study
 
-HERE = Path(__file__).parent
-CONFIG = HERE.parent / "config" / "grocery.yaml"
+HEAD = Path(__file__).with_name("grocery.head.md")
+CONFIG = ROOT / "config" / "grocery.yaml"
+PAGE, COMMAND = DOCS / "grocery.md", "python -m docs.make grocery"
+SOURCES = [Path(__file__), HEAD, CONFIG]
 ORDER = ["rate", "method", "lam", "seed"]
 
 
@@ -88,23 +91,23 @@ def machine(metrics: pd.DataFrame) -> str:
     )
 
 
-def main() -> None:
-    """Print the page."""
+def write() -> None:
+    """Write the page, and copy its picture.
+
+    Raises:
+        GtaError: if a result that it is made of is missing.
+    """
     study = Study.load([CONFIG])
     metrics = results.read_collected(study)
+    picture = study.folder / "figures" / "figure1.png"
+    if not picture.exists():
+        raise GtaError(f"{picture}: missing; run `snakemake --configfile {CONFIG}` first")
+    shutil.copy(picture, DOCS / "images" / "grocery-figure1.png")
     parts = {
+        "STAMP": stamp.head(COMMAND, SOURCES),
         "MACHINE": machine(metrics),
         "LEARNING RATES": learning_rates(),
         "RUNS": runs(metrics),
+        **{f"TABLE {name}": table_of(study, name) for name in study.tables},
     }
-    for name in study.tables:
-        text = (study.folder / "tables" / f"{name}.md").read_text(encoding="utf-8")
-        parts[f"TABLE {name}"] = text.replace("# ", "### ", 1)
-    page = (HERE / "grocery.head.md").read_text(encoding="utf-8")
-    for name, text in parts.items():
-        page = page.replace(f"<!-- {name} -->", text)
-    sys.stdout.write(page)
-
-
-if __name__ == "__main__":
-    main()
+    PAGE.write_text(fill(HEAD, parts), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Measure all comparisons and write their table into docs/fidelity.md: python -m tests.fidelity."""
+"""Measures the comparisons with other projects' code and writes them into docs/fidelity.md."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
+from docs.make.page import DOCS, ROOT, fill_section
 from tests.fidelity import recorded
 from tests.fidelity.cases import CASES, measure
 
-PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
-BEGIN = "<!-- `make docs` writes the table from here -->\n"
-END = "<!-- to here -->\n"
+PAGE, COMMAND = DOCS / "fidelity.md", "python -m docs.make fidelity"
+SOURCES = [Path(__file__), *sorted((ROOT / "tests" / "fidelity").glob("[!_]*.*"))]
 HEADER = """\
 | what | reference | inputs | values | gradient |
 |---|---|---|---|---|
@@ -35,15 +35,8 @@ def row(name: str, errors: Mapping[str, float]) -> str:
     return f"| {case.what} | {place} | {case.given} | {worst} | {gradient} |\n"
 
 
-def main() -> None:
-    """Write the table."""
+def write() -> None:
+    """Measure, and write the table."""
     torch.set_num_threads(1)
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
     table = HEADER + "".join(row(name, measure(name)) for name in CASES)
-    PAGE.write_text(before + BEGIN + table + END + after, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    fill_section(PAGE, COMMAND, SOURCES, table)

@@ -1,6 +1,4 @@
-"""Measures what a store's short side changes and writes it into docs/data.md: `make store-page`.
-
-    python docs/store_page.py
+"""Measures what a store's short side changes and writes it into docs/data.md.
 
 Grocery's store holds its photographs as they were decoded. Shrunk as a smaller store would hold
 them, they show what that changes in the test views and in the answers of trained models.
@@ -16,20 +14,20 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_model
 
+from docs.make.page import DOCS, ROOT, fill_section
 from gta import results
 from gta.data.batches.augment import Evaluator
 from gta.data.images import resize_short_side
 from gta.data.store import Store
+from gta.errors import GtaError
 from gta.methods import METHODS
 from gta.models.vit import create
 from gta.study import RUN_FIELDS, Run, Study
 from gta.train.evaluate import Evaluated, evaluate
 
-HERE = Path(__file__).parent
-CONFIG = HERE.parent / "config" / "grocery.yaml"
-PAGE = HERE / "data.md"
-BEGIN = "<!-- `make store-page` writes the table from here -->\n"
-END = "<!-- to here -->\n"
+CONFIG = ROOT / "config" / "grocery.yaml"
+PAGE, COMMAND = DOCS / "data.md", "python -m docs.make store"
+SOURCES = [Path(__file__), CONFIG]
 # Test views are cut from 128 pixels: 5/4 of that, as the paper study's 320 are of its 256; and 1.
 SIDES = (160, 128)
 
@@ -97,7 +95,7 @@ def measure() -> pd.DataFrame:
             title += f", λ {run.lam:g}"
         said = [tested(study, run, store) for store in stores.values()]
         if abs(said[0].acc1 - acc1) > 1e-6:
-            raise SystemExit(f"error: {run.name}: {said[0].acc1} now, {acc1} when it was trained")
+            raise GtaError(f"{run.name}: {said[0].acc1} now, {acc1} when it was trained")
         changed = [100 * np.mean(each.prediction != said[0].prediction) for each in said]
         rows |= {
             f"{title}: test accuracy, %": [f"{each.acc1:.2f}" for each in said],
@@ -106,14 +104,10 @@ def measure() -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(stores))
 
 
-def main() -> None:
-    """Write the table."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    table = measure().to_markdown(disable_numparse=True)
-    PAGE.write_text(f"{before}{BEGIN}{table}\n{END}{after}", encoding="utf-8")
+def write() -> None:
+    """Measure, and write the table.
 
-
-if __name__ == "__main__":
-    main()
+    Raises:
+        GtaError: if the study's results or its prepared dataset are missing.
+    """
+    fill_section(PAGE, COMMAND, SOURCES, measure().to_markdown(disable_numparse=True))

@@ -1,7 +1,4 @@
-"""Writes docs/faults.md: lets every fault happen and prints what is said.
-
-python -m tests.faults > docs/faults.md
-"""
+"""Writes docs/faults.md: lets every fault happen and takes down what is printed."""
 
 from __future__ import annotations
 
@@ -11,10 +8,15 @@ import tempfile
 from contextlib import chdir
 from pathlib import Path
 
+from docs.make import stamp
+from docs.make.page import DOCS, ROOT, fill
 from gta import __version__
 from tests.faults.faults import FAULTS, Fault, lay_out
 
-HEAD = Path(__file__).resolve().parents[2] / "docs" / "faults.head.md"
+HEAD = Path(__file__).with_name("faults.head.md")
+PAGE, COMMAND = DOCS / "faults.md", "python -m docs.make faults"
+SOURCES = [Path(__file__), HEAD, ROOT / "tests" / "faults" / "faults.py"]
+HEADER = "| fault | what follows | what is printed |\n|---|---|---|\n"
 
 
 def said(fault: Fault) -> str:
@@ -33,10 +35,13 @@ def row(fault: Fault) -> str:
     return f"| {fault.name} | {fault.outcome} | `` {line} `` |"
 
 
-if __name__ == "__main__":
+def write() -> None:
+    """Let every fault happen, and write the page."""
     for name in ("GTA_ARCHIVES", "GTA_STORE", "GTA_WEIGHTS"):
         os.environ.pop(name, None)
-    print(HEAD.read_text(encoding="utf-8").format(version=__version__), end="")
-    print("\n| fault | what follows | what is printed |\n|---|---|---|")
-    for fault in FAULTS:
-        print(row(fault), flush=True)
+    parts = {
+        "STAMP": stamp.head(COMMAND, SOURCES),
+        "VERSION": __version__,
+        "FAULTS": HEADER + "\n".join(map(row, FAULTS)),
+    }
+    PAGE.write_text(fill(HEAD, parts), encoding="utf-8")
