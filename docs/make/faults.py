@@ -15,6 +15,7 @@ from tests.faults.faults import FAULTS, Fault, lay_out
 
 HEAD = Path(__file__).with_name("faults.head.md")
 PAGE, COMMAND = DOCS / "faults.md", "python -m docs.make faults"
+VERSIONS: dict[str, int] = {}  # it is made of no results
 SOURCES = [Path(__file__), HEAD, ROOT / "tests" / "faults" / "faults.py"]
 HEADER = "| fault | what follows | what is printed |\n|---|---|---|\n"
 
@@ -40,7 +41,7 @@ def write() -> None:
     for name in ("GTA_ARCHIVES", "GTA_STORE", "GTA_WEIGHTS"):
         os.environ.pop(name, None)
     parts = {
-        "STAMP": stamp.head(COMMAND, SOURCES),
+        "STAMP": stamp.head(COMMAND, SOURCES, VERSIONS),
         "VERSION": __version__,
         "FAULTS": HEADER + "\n".join(map(row, FAULTS)),
     }

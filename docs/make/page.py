@@ -22,7 +22,13 @@ def fill(head: Path, parts: Mapping[str, str]) -> str:
     return text
 
 
-def fill_section(page: Path, command: str, sources: Iterable[Path], text: str) -> None:
+def fill_section(
+    page: Path,
+    command: str,
+    sources: Iterable[Path],
+    text: str,
+    versions: Mapping[str, int] | None = None,
+) -> None:
     """Replace the part of a hand-written page that a command writes, and its stamp.
 
     The part lies between a line that bears the stamp and a line ``<!-- end of COMMAND -->``.
@@ -35,7 +41,7 @@ def fill_section(page: Path, command: str, sources: Iterable[Path], text: str) -
     found = re.search(f"{begin}(.*?){re.escape(end)}", whole, re.DOTALL)
     if found is None:
         raise GtaError(f"{page}: has no part that `{command}` writes, up to {end}")
-    part = f"{stamp.head(command, sources)}\n{text.rstrip()}\n{end}"
+    part = f"{stamp.head(command, sources, versions)}\n{text.rstrip()}\n{end}"
     page.write_text(whole[: found.start()] + part + whole[found.end() :], encoding="utf-8")
 
 

@@ -95,7 +95,7 @@ def test_the_page(study: Study, tmp_path: Path) -> None:
     page.parent.mkdir()
     flowers.write(study, page)
     text = page.read_text(encoding="utf-8")
-    assert stamp.stamped(page) == stamp.digest(flowers.SOURCES)
+    assert stamp.stamped(page, flowers.COMMAND) == stamp.digest(flowers.SOURCES)
     assert text.count("<!--") == 1  # every part was filled
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
