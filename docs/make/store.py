@@ -23,7 +23,7 @@ from gta.errors import GtaError
 from gta.methods import METHODS
 from gta.models.vit import create
 from gta.study import RUN_FIELDS, Run, Study
-from gta.train.evaluate import Evaluated, evaluate
+from gta.train.evaluate import Evaluated, evaluate_each
 
 CONFIG = ROOT / "config" / "grocery.yaml"
 PAGE, COMMAND = DOCS / "data.md", "python -m docs.make store"
@@ -72,7 +72,8 @@ def tested(study: Study, run: Run, store: Store) -> Evaluated:
     model = create(recipe.architecture, recipe.image_size, len(store.classes))
     load_model(model, study.path("models", run))
     positions = store.indices("test")
-    return evaluate(model, store, positions, Evaluator(recipe), torch.device("cpu"))
+    (found,) = evaluate_each([model], store, positions, Evaluator(recipe), torch.device("cpu"))
+    return found
 
 
 def measure() -> pd.DataFrame:
