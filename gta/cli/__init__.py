@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import gta
-from gta.cli import clean, data, init, outputs, plan, rerun, runs, sources, status
+from gta.cli import clean, data, init, outputs, pilot, plan, rerun, runs, sources, status
 from gta.errors import GtaError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 runs.add_to(app)
 plan.add_to(app)
+pilot.add_to(app)
 data.add_to(app)
 sources.add_to(app)
 outputs.add_to(app)

@@ -85,7 +85,7 @@ class Study:
         requested = requested_specs(self.config, declared, self.kinds, self._file_of)
         self.specs, self._where = requested.specs, requested.where
         self._needs, self._owner = expand(self.config, self.methods, requested, self._file_of)
-        self._recipes: dict[tuple[tuple[int, ...], str], Recipe] = {}
+        self._recipes: dict[tuple[tuple[int, ...], str | None, str], Recipe] = {}
         self._digests: dict[tuple[Any, ...], str] = {}
         self._check_recipes()
         self._check_kinds()
@@ -228,31 +228,37 @@ class Study:
         return self.methods.grid(method)
 
     def recipe(self, run: Run) -> Recipe:
-        """The recipe of a run: the study's, then matching overrides, then its table's.
+        """The recipe of a run: the study's, matching overrides, its variant's, its table's.
 
         Raises:
             GtaError: if the run is not one of the study's.
         """
-        key = matching, table = self._laid_over(run)
+        key = matching, variant, table = self._laid_over(run)
         if key not in self._recipes:
             given = self.config.recipe.model_dump()
             for i in matching:
                 given = merge(given, self.config.overrides[i].recipe)
+            if variant is not None:
+                given = merge(given, self.config.variants[variant].recipe)
             given = merge(given, self.specs[table].recipe)
             self._recipes[key] = validate(Recipe, given, ())
         return self._recipes[key]
 
-    def _laid_over(self, run: Run) -> tuple[tuple[int, ...], str]:
-        """The overrides and the table whose recipe keys are laid over the study's for a run."""
+    def _laid_over(self, run: Run) -> tuple[tuple[int, ...], str | None, str]:
+        """The overrides, variant and table whose recipe keys are laid over the study's."""
         self._require(run)
         overrides = enumerate(self.config.overrides)
-        return tuple(i for i, override in overrides if override.matches(run)), self._owner[run]
+        matching = tuple(i for i, override in overrides if override.matches(run))
+        variant = run.method if run.method in self.config.variants else None
+        return matching, variant, self._owner[run]
 
     def _check_recipes(self) -> None:
         parts = [
             (self._file_of("overrides"), f"overrides.{i}", override.recipe)
             for i, override in enumerate(self.config.overrides)
         ]
+        for name, variant in self.config.variants.items():
+            parts.append((self._file_of("variants", name), f"variants.{name}", variant.recipe))
         for name, spec in self.specs.items():
             file, _, key = self._where[name].rpartition(": ")
             parts.append((file, key, spec.recipe))

@@ -44,6 +44,18 @@ class StudyMethods(Mapping[str, type[Method]]):
             self._classes[name] = method
             if own.grid is not None:
                 self._own_grids[name] = tuple(sorted(own.grid))
+        self._origins: dict[str, str] = {}
+        self._recipes: dict[str, dict[str, Any]] = {}
+        for name, variant in config.variants.items():
+            base = self._classes[variant.of]
+            named = {"name": name, "title": variant.title, **_origin(base)}
+            self._classes[name] = type(base.__name__, (base,), named)
+            self._origins[name] = variant.of
+            self._recipes[name] = variant.recipe
+            if variant.of in self._digests:
+                self._digests[name] = self._digests[variant.of]
+            if variant.of in self._own_grids:
+                self._own_grids[name] = self._own_grids[variant.of]
         self._settings: dict[str, MethodSettings] = {}
         for name, given in config.methods.items():
             self._settings[name] = self._checked(name, given or {}, files)
@@ -94,6 +106,14 @@ class StudyMethods(Mapping[str, type[Method]]):
         given = self._settings.get(name)
         values = {k: v for k, v in given or () if k != "grid" and v is not None}
         return self._classes[name](**values)
+
+    def origin(self, name: str) -> str:
+        """The method that a variant is of; any other method itself."""
+        return self._origins.get(name, name)
+
+    def recipe(self, name: str) -> dict[str, Any]:
+        """The recipe keys of a variant; empty for any other method."""
+        return self._recipes.get(name, {})
 
     def lam_of(self, name: str) -> str:
         """What a method's lambda weighs (a reduction, for example); empty where that is fixed."""

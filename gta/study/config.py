@@ -144,8 +144,6 @@ class Recipe(Strict):
             raise ValueError("warmup_iterations must be below iterations")
         if self.evaluation.resize is not None and self.evaluation.resize < self.image_size:
             raise ValueError("evaluation.resize must not be below image_size")
-        if self.batch_size % self.repeated_augmentation:
-            raise ValueError("repeated_augmentation must divide batch_size")
         return self
 
     def mixing(self, mix: str) -> tuple[str, dict[str, Any]]:
@@ -321,6 +319,20 @@ class OwnKind(Strict):
     file: str
 
 
+class Variant(Strict):
+    """A method under another name, with recipe keys of its own.
+
+    Attributes:
+        of: the method, one of the package's or of ``own_methods``.
+        title: name in tables and figures.
+        recipe: keys laid over the study's recipe and its overrides.
+    """
+
+    of: Name
+    title: str
+    recipe: dict[str, Any] = {}
+
+
 class Config(Strict):
     """A whole study, as its YAML file says it."""
 
@@ -328,6 +340,7 @@ class Config(Strict):
     own_datasets: dict[Name, OwnDataset] = {}
     own_sources: dict[Name, OwnSource] = {}
     own_methods: dict[Name, OwnMethod] = {}
+    variants: dict[Name, Variant] = {}
     own_kinds: dict[Name, OwnKind] = {}
     own_tables: dict[Name, TableSpec] = {}
     own_figures: dict[Name, TableSpec] = {}
@@ -394,6 +407,16 @@ class Config(Strict):
         for name in values:
             if name in METHODS:
                 raise ValueError(f"{name!r} is a method of the package; choose another name")
+        return values
+
+    @field_validator("variants")
+    @classmethod
+    def _of_methods(cls, values: dict[str, Variant], info: ValidationInfo) -> dict[str, Variant]:
+        methods = _methods(info)
+        for name, variant in values.items():
+            if name in methods:
+                raise ValueError(f"{name!r} is a method; choose another name")
+            one_of(variant.of, "method", methods)
         return values
 
     @field_validator("architectures")
@@ -466,4 +489,4 @@ def _sources(info: ValidationInfo) -> dict[str, Any]:
 
 
 def _methods(info: ValidationInfo) -> list[str]:
-    return [*METHODS, *info.data.get("own_methods", {})]
+    return [*METHODS, *info.data.get("own_methods", {}), *info.data.get("variants", {})]

@@ -54,8 +54,18 @@ def override(content: dict[str, Any], **keys: Any) -> None:
             "recipe: evaluation.resize must not be below image_size",
         ),
         (
-            lambda c: c["recipe"].update(repeated_augmentation=3),
-            "recipe: repeated_augmentation must divide batch_size",
+            lambda c: c.update(variants={"plain": {"of": "tune", "title": "Plain"}}),
+            "variants: there is no method 'tune'; known: finetune",
+        ),
+        (
+            lambda c: c.update(variants={"gta": {"of": "finetune", "title": "Plain"}}),
+            "variants: 'gta' is a method; choose another name",
+        ),
+        (
+            lambda c: c.update(
+                variants={"plain": {"of": "finetune", "title": "Plain", "recipe": {"lrr": 1}}}
+            ),
+            "variants.plain.recipe.lrr: unknown key",
         ),
         (
             lambda c: c["recipe"].update(mixup_cutmix={"mixup": 0, "cutmix": 0}),
