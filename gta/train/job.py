@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -186,9 +186,10 @@ class _Job:
 
     def _settle(self, run: Run) -> None:
         """Remove checkpoint and failure note of a run whose results are valid."""
-        checkpoint.discard(self.study, run)
-        places.failure_path(self.study, run).unlink(missing_ok=True)
         self.done.add(run)
+        checkpoint.discard(self.study, run)
+        with suppress(OSError):  # there is no note, or no folder for one
+            places.failure_path(self.study, run).unlink()
 
     @contextmanager
     def _failing(self, runs: Iterable[Run]) -> Iterator[None]:

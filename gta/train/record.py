@@ -1,4 +1,4 @@
-"""What a trained run leaves: history, predictions, weights, and its row of metrics, last."""
+"""Writing a trained run's results: history, predictions, weights, and last its row of metrics."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from gta import __version__, files, results
@@ -36,14 +37,14 @@ def record(
     heldout: Evaluated | None,
     origin: results.Origin,
 ) -> None:
-    """Write all that a run leaves.
+    """Write a run's results.
 
     Args:
         study: the study.
-        learner: at its end.
+        learner: the run, all its iterations done.
         subset: its images.
-        test: what the model says of the test images.
-        heldout: and of the held-out ones, where there are any.
+        test: its model's predictions on the test images.
+        heldout: and on the held-out ones, if there are any.
         origin: the data and source that it was trained on.
 
     Raises:
@@ -84,7 +85,11 @@ def record(
 
 
 def save_weights(path: Path, model: VisionTransformer, run: Run, digest: str) -> None:
-    """Write a trained model as safetensors; run and digests of recipe and weights are metadata."""
+    """Write a trained model as safetensors; run and digests of recipe and weights are metadata.
+
+    Raises:
+        GtaError: it cannot be written.
+    """
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     metadata = {
         "run": run.name,
@@ -92,7 +97,10 @@ def save_weights(path: Path, model: VisionTransformer, run: Run, digest: str) ->
         "weights_digest": weights_digest(weights),
     }
     with files.atomic_write(path) as hidden:
-        save_file(weights, hidden, metadata=metadata)
+        try:
+            save_file(weights, hidden, metadata=metadata)
+        except SafetensorError as error:  # which is not an OSError, also on a full disk
+            raise GtaError(f"{path}: cannot be written: {error}") from None
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from gta import files, results
@@ -24,8 +25,9 @@ from gta.models.sources import read_weights
 from gta.results.writers import sole_writer
 from gta.study import Run, Study, places
 from gta.study.load import merge
-from gta.train import job, train_runs
+from gta.train import job, record, train_runs
 from gta.train.job import lockstep_groups
+from gta.train.learner import Learner
 from tests.support.samples import files_below, random_store
 from tests.train.runs import ROUGH, assert_same_results, every_kind, key_of, run_of
 
@@ -297,3 +299,76 @@ def test_a_source_that_does_not_fit_is_a_failure_of_its_runs(make_study):
     with pytest.raises(GtaError, match=r"lacks 1 of the model's keys: norm.bias"):
         train_runs(study, runs, "cpu")
     assert [results.state_of(study, run).state for run in runs] == ["failed", "done"]
+
+
+# Errors of one run
+
+
+def broken(method: str, error: Exception) -> Callable[..., Any]:
+    """``Learner.add`` that fails for the runs of a method."""
+    add = Learner.add
+
+    def adding(self: Learner, *arguments: Any) -> None:
+        if self.run.method == method:
+            raise error
+        add(self, *arguments)
+
+    return adding
+
+
+def no_room(*_: Any, **__: Any) -> None:
+    raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+
+def test_an_unexpected_error_of_one_run_fails_that_run_alone(make_study, monkeypatch, capsys):
+    study = make_study()
+    runs = [run_of(study), run_of(study, "gta", lam=1.0), run_of(study, "bss")]
+    monkeypatch.setattr(Learner, "add", broken("gta", ValueError("odd\nmore")))
+    with pytest.raises(GtaError, match=r"1 run\(s\) failed; .*: iteration 0: ValueError: odd$"):
+        train_runs(study, runs, "cpu")
+    assert [results.state_of(study, run).state for run in runs] == ["done", "failed", "done"]
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_full_disk_under_the_weights_fails_the_runs_that_keep_some(make_study, monkeypatch):
+    study = make_study(keep_weights="figures", figures=["figure4"])
+    runs = [run_of(study), run_of(study, "bss")]
+    monkeypatch.setattr(Study, "keeps_weights", lambda self, run: run == runs[0])
+    monkeypatch.setattr(record, "save_file", no_room)
+    with pytest.raises(GtaError, match=r"model\.safetensors: cannot be written: .* No space"):
+        train_runs(study, runs, "cpu")
+    assert [results.state_of(study, run).state for run in runs] == ["failed", "done"]
+
+
+def test_a_note_that_cannot_be_written_stops_no_other_run(make_study, monkeypatch, capsys):
+    study = make_study()
+    runs = [run_of(study, "gta", lam=1.0), run_of(study)]
+    study.folder.mkdir(parents=True)
+    (study.folder / "failures").write_text("in the way")
+    monkeypatch.setattr(Learner, "add", broken("gta", GtaError("no")))
+    with pytest.raises(GtaError, match=r"1 run\(s\) failed; .*: no$"):
+        train_runs(study, runs, "cpu")
+    assert results.state_of(study, runs[1]).state == "done"
+    assert " failed: no" in capsys.readouterr().err
+
+
+def test_a_test_that_one_model_breaks_is_repeated_for_each_alone(make_study, monkeypatch):
+    study = make_study()
+    runs = [run_of(study), run_of(study, "gta", lam=1.0)]
+    evaluate = job.evaluate_each
+
+    def evaluating(models: Any, *rest: Any, **more: Any) -> Any:
+        if any(model.broken for model in models):
+            raise RuntimeError("CUDA error")
+        return evaluate(models, *rest, **more)
+
+    def finish(self: Learner) -> None:
+        original(self)
+        self.model.broken = self.run.method == "gta"
+
+    original = Learner.finish
+    monkeypatch.setattr(Learner, "finish", finish)
+    monkeypatch.setattr(job, "evaluate_each", evaluating)
+    with pytest.raises(GtaError, match=r"gta, lambda 1, seed 0: test: RuntimeError: CUDA error"):
+        train_runs(study, runs, "cpu")
+    assert [results.state_of(study, run).state for run in runs] == ["done", "failed"]

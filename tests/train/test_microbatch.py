@@ -116,27 +116,33 @@ def test_runs_share_the_source_in_each_micro_batch_and_end_as_alone(make_study, 
         assert same(learner.model.state_dict(), alone.model.state_dict()), learner.run.name
 
 
-def narrow(monkeypatch: pytest.MonkeyPatch, most: int, method: str = "gta") -> None:
+ON_A_GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 EiB.")
+ON_A_CPU = RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allo")
+
+
+def narrow(
+    monkeypatch: pytest.MonkeyPatch, most: int, method: str = "gta", error: Exception = ON_A_GPU
+) -> None:
     """Memory that holds ``most`` images of a method's runs at once."""
     look = Learner._forward
 
     def looking(self: Learner, mixed: Any, part: slice) -> Any:
         if self.run.method == method and part.stop - part.start > most:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 EiB.")
+            raise error
         return look(self, mixed, part)
 
     monkeypatch.setattr(Learner, "_forward", looking)
 
 
-@pytest.mark.parametrize("method", ["gta", "bss"])
-def test_auto_finds_the_size_that_fits(make_study, monkeypatch, capsys, method):
+@pytest.mark.parametrize(("method", "error"), [("gta", ON_A_GPU), ("bss", ON_A_CPU)])
+def test_auto_finds_the_size_that_fits(make_study, monkeypatch, capsys, method, error):
     """The numbers are those of that size from the start; the others of the pack keep theirs."""
     recipe = {**ROUGH, "iterations": 3}
     given = make_study(recipe={**recipe, "micro_batch": 3})
     expected = fit(given, run_of(given, method))
     study = make_study(recipe={**recipe, "micro_batch": "auto"})
     runs = [run_of(study), run_of(study, method), run_of(study, "msa_guide")]
-    narrow(monkeypatch, 4, method)
+    narrow(monkeypatch, 4, method, error)
     learners, feed = learners_of(study, runs)
     assert [learner.micro_batch for learner in learners] == [6, 6, 6]
     plain, halved, guide = train_together(learners, feed, fail)
