@@ -42,7 +42,7 @@ class Guide(Method):
         """The same readings as of the target."""
         return self.taps
 
-    def distance(self, pairs: Iterable[tuple[Tensor, Tensor]], batch: int) -> Tensor:
+    def squared(self, pairs: Iterable[tuple[Tensor, Tensor]], batch: int) -> Tensor:
         """Squared L2 distance of (target, source) pairs that together hold ``batch`` images."""
         import torch
 
@@ -79,4 +79,4 @@ class TokenGuide(Guide):
             "cls": slice(0, 1),
         }[self.tokens]
         pairs = ((t[:, chosen], s[:, chosen]) for t, s in zip(target, source, strict=True))
-        return self.distance(pairs, batch=len(target[0]))
+        return self.squared(pairs, batch=len(target[0]))

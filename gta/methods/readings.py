@@ -27,6 +27,8 @@ class TapRequest:
     Attributes:
         cls_logits: attention logits of the [cls] query over the patches, before the softmax.
         cls_attention: attention of [cls] on the patches, after the softmax over all tokens.
+        cls_rows: attention logits of the [cls] query over all tokens, before the softmax.
+        queries_keys: queries and keys of all tokens, after their norms.
         msa_output: output of the attention module, after its projection.
         block_output: output of the block.
         features: input of the head.
@@ -34,6 +36,8 @@ class TapRequest:
 
     cls_logits: Blocks = ()
     cls_attention: Blocks = ()
+    cls_rows: Blocks = ()
+    queries_keys: Blocks = ()
     msa_output: Blocks = ()
     block_output: Blocks = ()
     features: bool = False
@@ -42,6 +46,8 @@ class TapRequest:
         return TapRequest(
             _union(self.cls_logits, other.cls_logits),
             _union(self.cls_attention, other.cls_attention),
+            _union(self.cls_rows, other.cls_rows),
+            _union(self.queries_keys, other.queries_keys),
             _union(self.msa_output, other.msa_output),
             _union(self.block_output, other.block_output),
             self.features or other.features,
@@ -59,6 +65,8 @@ class Readings:
             at least float32, also under autocast. Equation 5 of the paper compares these.
         cls_attention: (M, B, heads, N), the patches' part of the softmax over all T keys: rows
             sum to 1 less the share of the prefix tokens.
+        cls_rows: (M, B, heads, T), as ``cls_logits`` with the keys of all tokens.
+        queries_keys: M pairs (B, heads, T, d_head), before the scale 1 / sqrt(d_head).
         msa_output: M tensors (B, T, D), before layer scale and the skip connection.
         block_output: M tensors (B, T, D).
         features: (B, D), after norm, pooling and ``fc_norm``.
@@ -67,6 +75,8 @@ class Readings:
 
     cls_logits: Tensor | None = None
     cls_attention: Tensor | None = None
+    cls_rows: Tensor | None = None
+    queries_keys: tuple[tuple[Tensor, Tensor], ...] = ()
     msa_output: tuple[Tensor, ...] = ()
     block_output: tuple[Tensor, ...] = ()
     features: Tensor | None = None

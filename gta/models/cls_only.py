@@ -91,7 +91,7 @@ def needs_all_tokens(request: TapRequest, depth: int) -> bool:
     """Whether a reading shows other tokens of the last block's output."""
     return any(
         blocks == "all" or -1 in blocks or depth - 1 in blocks
-        for blocks in (request.msa_output, request.block_output)
+        for blocks in (request.queries_keys, request.msa_output, request.block_output)
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from gta.methods.readings import Blocks, TapRequest
+from gta.models.cls_only import pools_cls
 from gta.models.vit import create
 
 if TYPE_CHECKING:
@@ -75,12 +76,19 @@ def source_flops(model: VisionTransformer, request: TapRequest) -> int:
     embedding = 2 * int(model.patch_embed.num_patches) * model.patch_embed.proj.weight.numel()
     attention = 8 * tokens * width * width + 4 * tokens * tokens * width
     block = attention + 4 * tokens * model.get_parameter("blocks.0.mlp.fc1.weight").numel()
+    if request.features and pools_cls(model):
+        mlp = 4 * model.get_parameter("blocks.0.mlp.fc1.weight").numel()
+        keys_and_values = 4 * tokens * width * width
+        last = keys_and_values + 4 * width * width + 4 * tokens * width + mlp  # of [cls] alone
+        return embedding + (depth - 1) * block + last
     if request.features:
         return embedding + depth * block
     # all but the last block's keys and [cls] query, and what a reading asks for beyond
     readings = (
         (request.cls_logits, 2 * (tokens + 1) * width * width),
         (request.cls_attention, 2 * (tokens + 1) * width * width),
+        (request.cls_rows, 2 * (tokens + 1) * width * width),
+        (request.queries_keys, 4 * tokens * width * width),
         (request.msa_output, attention),
         (request.block_output, block),
     )

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
 
+OF_CLS = ("cls_logits", "cls_attention", "cls_rows")  # readings of the [cls] row
+OF_QUERIES_AND_KEYS = (*OF_CLS, "queries_keys")
+
+
 class Taps:
     """Reads a ViT for as long as the context lasts.
 
@@ -57,13 +61,13 @@ class Taps:
         self._model: Any = model  # to a type checker, a module's parts are Tensor | Module
         self._request = request
         self._blocks = _blocks(request, len(model.blocks))
-        self._read: dict[tuple[str, int], Tensor] = {}
+        self._read: dict[tuple[str, int], Any] = {}
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> Self:
         hooks = self._handles
         blocks = self._model.blocks
-        for i in sorted({*self._blocks["cls_logits"], *self._blocks["cls_attention"]}):
+        for i in sorted({i for kind in OF_QUERIES_AND_KEYS for i in self._blocks[kind]}):
             # timm calls q_norm, then k_norm, in every block; identities where there is no norm.
             attention = blocks[i].attn
             hooks.append(attention.q_norm.register_forward_hook(partial(self._on_queries, i)))
@@ -99,12 +103,14 @@ class Taps:
         except KeyError:
             raise RuntimeError("taps: no forward pass ran since the last take()") from None
 
-    def _readings(self, read: dict[tuple[str, int], Tensor], request: TapRequest) -> Readings:
+    def _readings(self, read: dict[tuple[str, int], Any], request: TapRequest) -> Readings:
         blocks = _blocks(request, len(self._model.blocks))
         kinds = {kind: [read[kind, i] for i in indices] for kind, indices in blocks.items()}
         return Readings(
             cls_logits=torch.stack(kinds["cls_logits"]) if kinds["cls_logits"] else None,
             cls_attention=torch.stack(kinds["cls_attention"]) if kinds["cls_attention"] else None,
+            cls_rows=torch.stack(kinds["cls_rows"]) if kinds["cls_rows"] else None,
+            queries_keys=tuple(kinds["queries_keys"]),
             msa_output=tuple(kinds["msa_output"]),
             block_output=tuple(kinds["block_output"]),
             features=read["features", -1] if request.features else None,
@@ -140,15 +146,24 @@ class Taps:
             block(x)
         elif last in self._blocks["msa_output"]:
             block.attn(block.norm1(x))
-        if last in self._blocks["cls_logits"] or last in self._blocks["cls_attention"]:
+        if last in self._blocks["queries_keys"]:
+            _query_and_keys(block.attn, block.norm1(x), queries=slice(None))
+        elif any(last in self._blocks[kind] for kind in OF_CLS):
             _query_and_keys(block.attn, block.norm1(x))
 
     def _on_queries(self, block: int, _: nn.Module, __: Any, queries: Tensor) -> None:
-        self._read["query", block] = queries[:, :, :1]
+        self._read["queries", block] = queries
 
     def _on_keys(self, block: int, scale: float, _: nn.Module, __: Any, keys: Tensor) -> None:
-        row = _cls_row(self._read.pop(("query", block)), keys, scale)
+        queries = self._read.pop(("queries", block))
+        if block in self._blocks["queries_keys"]:
+            self._read["queries_keys", block] = queries, keys
+        if not any(block in self._blocks[kind] for kind in OF_CLS):
+            return
+        row = _cls_row(queries[:, :, :1], keys, scale)
         patches = slice(self._model.num_prefix_tokens, None)
+        if block in self._blocks["cls_rows"]:
+            self._read["cls_rows", block] = row
         if block in self._blocks["cls_logits"]:
             self._read["cls_logits", block] = row[..., patches]
         if block in self._blocks["cls_attention"]:
@@ -183,19 +198,21 @@ def read_source_each(
     """As ``read_source`` for each request, bit for bit, in as few passes as that allows.
 
     Requests that end in the same block share a pass. Others cannot: the last block's [cls] row
-    comes from a smaller matrix product than that of a block in between, and may round otherwise.
+    comes from a smaller matrix product than that of a block in between, or of one whose queries
+    are all read, and may round otherwise.
 
     Raises:
         GtaError: as ``read_source``.
     """
     _check_readable(model)
     depth = len(model.blocks)
-    passes: dict[int, list[TapRequest]] = {}
+    passes: dict[tuple[int, bool], list[TapRequest]] = {}
     for request in dict.fromkeys(requests):
         if request == TapRequest():
             raise GtaError("taps: no reading is asked for; name at least one in the TapRequest")
-        end = depth if request.features else _last(_blocks(request, depth))
-        passes.setdefault(end, []).append(request)
+        blocks = _blocks(request, depth)
+        end = depth if request.features else _last(blocks)
+        passes.setdefault((end, end in blocks["queries_keys"]), []).append(request)
     readings: dict[TapRequest, Readings] = {}
     for together in passes.values():
         taps = Taps(model, reduce(or_, together))
@@ -235,8 +252,8 @@ class _HalfRow(torch.autograd.Function):
         return of_query.to(query.dtype), of_keys.to(keys.dtype), None
 
 
-def _query_and_keys(attention: Attention, x: Tensor) -> None:
-    """Let the hooks see the [cls] query and all keys of ``x`` (B, T, D); no values, no softmax."""
+def _query_and_keys(attention: Attention, x: Tensor, queries: slice = slice(1)) -> None:
+    """Let the hooks see queries ([cls]'s alone by default) and all keys of ``x`` (B, T, D)."""
     query_weight, key_weight, _ = attention.qkv.weight.chunk(3)
     query_bias, key_bias, _ = (
         (None, None, None) if attention.qkv.bias is None else attention.qkv.bias.chunk(3)
@@ -245,7 +262,7 @@ def _query_and_keys(attention: Attention, x: Tensor) -> None:
     def heads(tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
 
-    attention.q_norm(heads(F.linear(x[:, :1], query_weight, query_bias)))
+    attention.q_norm(heads(F.linear(x[:, queries], query_weight, query_bias)))
     attention.k_norm(heads(F.linear(x, key_weight, key_bias)))
 
 
@@ -266,6 +283,8 @@ def _blocks(request: TapRequest, depth: int) -> dict[str, tuple[int, ...]]:
     return {
         "cls_logits": _indices(request.cls_logits, depth),
         "cls_attention": _indices(request.cls_attention, depth),
+        "cls_rows": _indices(request.cls_rows, depth),
+        "queries_keys": _indices(request.queries_keys, depth),
         "msa_output": _indices(request.msa_output, depth),
         "block_output": _indices(request.block_output, depth),
     }

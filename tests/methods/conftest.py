@@ -56,7 +56,7 @@ class Case:
 
     def everything(self) -> tuple[Any, Any]:
         """All readings of target and source, both with their graphs."""
-        request = TapRequest("all", "all", "all", "all", features=True)
+        request = TapRequest("all", "all", "all", "all", "all", "all", features=True)
         return self._tapped(self.target, request), self._tapped(self.source, request)
 
     def _tapped(self, model: Any, request: TapRequest | None) -> Readings:

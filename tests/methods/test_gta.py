@@ -7,7 +7,7 @@ import torch
 
 from gta.errors import GtaError
 from gta.methods import Step, create
-from gta.methods.readings import Readings
+from gta.methods.readings import Readings, TapRequest
 from gta.models.taps import read_source
 from gta.models.vit import create as create_vit
 
@@ -39,9 +39,11 @@ def test_lambda_of_a_sum_is_that_of_a_mean_over_14112_logits():
     source, target = (create_vit("vit_small_patch16_224", 224, 2).eval() for _ in range(2))
     images = torch.zeros(1, 3, 224, 224)
     mean, total = create("gta", reduction="mean"), create("gta", reduction="sum")
-    readings = [read_source(model, images, mean.taps) for model in (target, source)]
-    assert readings[0].cls_logits.numel() == 12 * 6 * 196 == 14112
-    step = Step(target, *readings, {})
+    request = TapRequest(cls_logits="all")
+    of_target, of_source = (read_source(model, images, request) for model in (target, source))
+    assert of_target.cls_logits is not None
+    assert of_target.cls_logits.numel() == 12 * 6 * 196 == 14112
+    step = Step(target, of_target, of_source, {})
     weak, strong = mean.penalty(step, 14112.0)["gta"], total.penalty(step, 1.0)["gta"]
     assert weak.item() == pytest.approx(strong.item(), rel=1e-5)
     assert (mean.lam_of, total.lam_of, create("bss").lam_of) == ("mean", "sum", "")

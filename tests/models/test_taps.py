@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 from unittest.mock import Mock
 
@@ -32,7 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "average_pool": {"global_pool": "avg", "fc_norm": True},
 }
-EVERYTHING = TapRequest("all", "all", "all", "all", features=True)
+EVERYTHING = TapRequest("all", "all", "all", "all", "all", "all", features=True)
 
 
 def vit(seed: int = 0, **kwargs: Any) -> Any:
@@ -65,7 +66,7 @@ def tapped(model: Any, images: Tensor, request: TapRequest = EVERYTHING) -> Any:
 def eager(model: Any, images: Tensor) -> Any:
     """Every reading from full attention matrices, head by head."""
     prefix = model.num_prefix_tokens
-    logits, shares, msa_outputs, block_outputs = [], [], [], []
+    rows, pairs, shares, msa_outputs, block_outputs = [], [], [], [], []
     x = model.norm_pre(model._pos_embed(model.patch_embed(images)))
     for block in model.blocks:
         attn, h = block.attn, block.norm1(x)
@@ -73,7 +74,7 @@ def eager(model: Any, images: Tensor) -> Any:
         size = dim // attn.num_heads
         weight, bias = attn.qkv.weight, attn.qkv.bias
         bias = torch.zeros(3 * dim, dtype=h.dtype) if bias is None else bias
-        outputs, block_logits, block_shares = [], [], []
+        outputs, block_rows, block_shares, queries, keys = [], [], [], [], []
         for head in range(attn.num_heads):
             q, k, v = (
                 F.linear(h, weight[rows], bias[rows])
@@ -82,20 +83,26 @@ def eager(model: Any, images: Tensor) -> Any:
                     for part in range(3)
                 )
             )
-            matrix = attn.q_norm(q) @ attn.k_norm(k).transpose(1, 2) / size**0.5
-            block_logits.append(matrix[:, 0, prefix:])
+            q, k = attn.q_norm(q), attn.k_norm(k)
+            queries.append(q)
+            keys.append(k)
+            matrix = q @ k.transpose(1, 2) / size**0.5
+            block_rows.append(matrix[:, 0])
             block_shares.append(matrix.softmax(-1)[:, 0, prefix:])
             outputs.append(matrix.softmax(-1) @ v)
         msa = attn.proj(torch.cat(outputs, dim=-1))
         x = x + block.ls1(msa)
         x = x + block.ls2(block.mlp(block.norm2(x)))
-        logits.append(torch.stack(block_logits, dim=1))
+        rows.append(torch.stack(block_rows, dim=1))
+        pairs.append((torch.stack(queries, dim=1), torch.stack(keys, dim=1)))
         shares.append(torch.stack(block_shares, dim=1))
         msa_outputs.append(msa)
         block_outputs.append(x)
     return Readings(
-        cls_logits=torch.stack(logits),
+        cls_logits=torch.stack(rows)[..., prefix:],
         cls_attention=torch.stack(shares),
+        cls_rows=torch.stack(rows),
+        queries_keys=tuple(pairs),
         msa_output=tuple(msa_outputs),
         block_output=tuple(block_outputs),
         features=model.fc_norm(model.pool(model.norm(x))),
@@ -105,7 +112,7 @@ def eager(model: Any, images: Tensor) -> Any:
 
 def assert_same(actual: Readings, expected: Readings) -> None:
     assert actual.prefix_tokens == expected.prefix_tokens
-    for kind in ("cls_logits", "cls_attention", "msa_output", "block_output", "features"):
+    for kind in (field.name for field in fields(Readings) if field.name != "prefix_tokens"):
         torch.testing.assert_close(getattr(actual, kind), getattr(expected, kind), msg=kind)
 
 
