@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,11 +11,12 @@ from torch import Tensor
 
 from gta.data.seeds import Stream, derive
 from gta.methods import Method, Readings, Step, TapRequest
-from gta.models.cls_only import Forward, forward_of
+from gta.models.cls_only import forward_of
 from gta.models.sources import load_backbone
 from gta.models.taps import Taps
 from gta.models.vit import create, initialise_head
 from gta.study import Recipe, Run, Study
+from gta.train.compiled import CompiledForward, compiled_forward
 from gta.train.history import History, Scalars
 from gta.train.inputs import SourceWeights
 from gta.train.loss import FeaturePenalty, Objective, features_of
@@ -96,9 +95,15 @@ class Learner:
         self._optimiser = build_optimiser(self.model, method, recipe)
         self._scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
         request = (method.taps or TapRequest()) | (self.mix.taps or TapRequest())
-        self._taps = Taps(self.model, request) if request != TapRequest() else None
-        forward = forward_of(self.model, request)
-        self._run_model = compiled(forward) if recipe.compile else forward
+        self._taps = Taps(self.model, request)
+        self._run_model = forward_of(self.model, request)
+        self._compiled: CompiledForward | None = None
+        self._parameters = dict(self.model.named_parameters())
+        if recipe.compile:
+            trained = frozenset(name for name, p in self._parameters.items() if p.requires_grad)
+            self._compiled = compiled_forward(
+                recipe.architecture, recipe.image_size, classes, recipe.drop_path, request, trained
+            )
         most = recipe.micro_batch if isinstance(recipe.micro_batch, int) else recipe.batch_size
         self.micro_batch = min(most, recipe.batch_size)
         self.iteration = 0
@@ -222,10 +227,13 @@ class Learner:
     def _forward(self, batch: Mixed, part: slice) -> tuple[Tensor, Readings]:
         """Logits (b, K) and readings of some images of a batch."""
         images = batch.images[part].contiguous(memory_format=self._layout)
+        if self._compiled is not None:
+            self._paths.choose(part, self._compiled.paths)
+            with arithmetic(self.recipe, self.device):
+                return self._compiled(self._parameters, images)
         self._paths.choose(part)
-        with arithmetic(self.recipe, self.device), self._taps or nullcontext():
-            logits = self._run_model(images)
-            return logits, self._taps.take() if self._taps is not None else Readings()
+        with arithmetic(self.recipe, self.device), self._taps as taps:
+            return self._run_model(images), taps.take()
 
     def _step(self, target: Readings, source: Readings | None, images: Tensor | None) -> Step:
         progress = self.iteration / self.recipe.iterations
@@ -260,19 +268,3 @@ class Learner:
         self._history = History(self.recipe.iterations, state["history"])
         self.seconds = state["seconds"]
         self.iteration = state["iteration"]
-
-
-def compiled(run_model: Forward) -> Forward:
-    """A model's forward pass, compiled; the model itself is unchanged.
-
-    torch keeps compiled code with the function's code object and does not look at hooks, so that
-    two models of one class would share it, and with it the taps of the first. Each model gets a
-    code object of its own. One graph, so that nothing within is kept with timm's code; a batch
-    size that was not seen before is compiled anew.
-    """
-
-    def forward(images: Tensor) -> Tensor:
-        return run_model(images)
-
-    own = FunctionType(forward.__code__.replace(), forward.__globals__, closure=forward.__closure__)
-    return torch.compile(own, fullgraph=True, dynamic=False)

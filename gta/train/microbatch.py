@@ -1,4 +1,4 @@
-"""A batch in micro-batches: which images each holds, and what must be drawn for all of them."""
+"""Micro-batches: the images of each, and the random draws that are made for the whole batch."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from torch import Tensor, nn
 
 
 def micro_batches(images: int, most: int) -> list[slice]:
-    """Divide a batch of ``images`` into runs of ``most``; the last may be smaller."""
+    """Divide a batch into slices of at most ``most`` images; the last may be smaller."""
     return [slice(at, min(at + most, images)) for at in range(0, images, most)]
 
 
 class DropPaths:
-    """Stochastic depth whose draws are made for a whole batch, before any image is seen.
+    """Stochastic depth whose draws are made for a whole batch, before its forward pass.
 
-    So an image keeps its paths in whichever micro-batch it is, as often as it is seen, and in
+    So an image keeps its paths whichever micro-batch it is in, however often it is seen, and in
     compiled code too. The draws are those that timm's modules make on the whole batch.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        """Put modules that are told what to keep in the place of timm's; no name changes."""
+        """Replace timm's modules by ones that are told what to keep; no name changes."""
         from timm.layers import DropPath  # seconds to import; loaded already where a model exists
 
         self._modules: list[_DropPath] = []
@@ -30,23 +30,28 @@ class DropPaths:
         self._kept: list[Tensor] = []
 
     def draw(self, images: int, device: torch.device, seed: int) -> None:
-        """Decide for each image of a batch which paths it takes."""
+        """Draw for each image of a batch the paths that it keeps."""
         self._kept = []
         if not self._modules:
-            return  # seeding takes milliseconds where there is no GPU: torch notes who asked for it
+            return  # seeding takes milliseconds on a CPU: torch records its caller
         torch.manual_seed(seed)
         for module in self._modules:
             kept = torch.empty((images, 1, 1), device=device).bernoulli_(1 - module.rate)
             self._kept.append(kept.div_(1 - module.rate))
 
-    def choose(self, part: slice) -> None:
-        """Say which images of the batch the model sees next."""
-        for module, kept in zip(self._modules, self._kept, strict=True):
+    def choose(self, part: slice, on: DropPaths | None = None) -> None:
+        """Set which images of the batch the model sees next.
+
+        Args:
+            part: the images.
+            on: the paths of another model of the same architecture that sees them instead.
+        """
+        for module, kept in zip((on or self)._modules, self._kept, strict=True):
             module.kept = kept[part]
 
 
 class _DropPath(nn.Module):
-    """As timm's ``DropPath``, which draws in its forward pass."""
+    """timm's ``DropPath``, but the draws are given."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -54,7 +59,7 @@ class _DropPath(nn.Module):
         self.kept: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop or scale paths (B, T, D) of the images; leave them alone in evaluation mode."""
+        """Drop or scale the images' paths (B, T, D); the identity in evaluation mode."""
         if not self.training:
             return x
         assert self.kept is not None

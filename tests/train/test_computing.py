@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from gta.train import train_runs
+from gta.train.compiled import compiled_forward
 from gta.train.lockstep import train_together
 from tests.train.runs import ROUGH, fail, fit, learners_of, numbers, run_of, same
 
@@ -33,18 +36,39 @@ def test_what_is_saved_does_not_show_the_layout(make_study):
     assert all(tensor.is_contiguous() for tensor in saved.values())
 
 
-def test_compiled_runs_of_a_pack_keep_their_own_taps(make_study, monkeypatch):
-    """Dynamo's graphs, run as they are: bit for bit the plain model's numbers."""
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Sizes of the graphs that Dynamo makes from here on, which run as they are."""
+    made: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: Any) -> Any:
+        made.append(len(graph.graph.nodes))
+        return graph.forward
+
+    compiled_forward.cache_clear()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    yield made
+    compiled_forward.cache_clear()
+
+
+def test_compiled_runs_have_the_numbers_and_taps_of_plain_ones(make_study, graphs):
+    """Bit for bit, and one graph serves all runs that differ in their weights alone."""
     recipe = {**ROUGH, "iterations": 2, "augment": {"shift": 0, "flip": 0}}
     plain = make_study(recipe=recipe)
     study = make_study(recipe={**recipe, "compile": True})
-    runs = [run_of(study), run_of(study, "gta", lam=1.0), run_of(study, "bss")]
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    kinds = [run_of(study), run_of(study, "gta", lam=1.0), run_of(study, "bss")]
+    same_kind = [
+        run_of(study, "gta", lam=0.0),
+        run_of(study, "gta", lam=1.0, source="tiny_supervised"),
+        run_of(study, "l2_sp"),  # reads nothing, as fine-tuning
+    ]
+    runs = [*kinds, *same_kind]
     learners, feed = learners_of(study, runs)
     for learner in train_together(learners, feed, fail):
         expected = fit(plain, learner.run)
         assert learner.history == expected.history
         assert same(learner.model.state_dict(), expected.model.state_dict())
+    assert len(graphs) == len(kinds)
 
 
 @pytest.mark.slow
