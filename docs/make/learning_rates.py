@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -49,15 +50,23 @@ def choose(table: pd.DataFrame) -> dict[str, float]:
     return {str(method): float(lr) for method, lr in chosen.items()}
 
 
-def config(chosen: dict[str, float]) -> list[str]:
-    """The choice as arguments for ``snakemake --config``: the base rate, and who differs."""
+def keys(chosen: dict[str, float]) -> dict[str, Any]:
+    """The choice as keys of the study's config: the base rate, and methods with another."""
     base = chosen[BASE]
+    overrides = [
+        {"method": [method], "recipe": {"lr": lr}} for method, lr in chosen.items() if lr != base
+    ]
+    return {"recipe": {"lr": base}, "overrides": overrides}
+
+
+def config(chosen: dict[str, float]) -> list[str]:
+    """The choice as arguments for ``snakemake --config``."""
+    content = keys(chosen)
     overrides = ", ".join(
-        f"{{method: [{method}], recipe: {{lr: {lr:g}}}}}"
-        for method, lr in chosen.items()
-        if lr != base
+        f"{{method: [{own['method'][0]}], recipe: {{lr: {own['recipe']['lr']:g}}}}}"
+        for own in content["overrides"]
     )
-    return [f"recipe={{lr: {base:g}}}", f"overrides=[{overrides}]"]
+    return [f"recipe={{lr: {content['recipe']['lr']:g}}}", f"overrides=[{overrides}]"]
 
 
 if __name__ == "__main__":

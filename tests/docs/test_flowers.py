@@ -64,6 +64,7 @@ def leave(study: Study) -> None:
         ]
         results.write(study, "history", run, history)
         identity = {field: getattr(run, field) for field in RUN_FIELDS}
+        identity |= {"recipe_digest": study.digest(run)}
         measured = {"acc1": acc1(run), "heldout_acc1": run.lam, "attention_mass": mass(run) / 100}
         how = {"device": "an accelerator", "precision": "float32", "seconds": 36.0}
         made = {"versions": '{"torch": "2.0", "timm": "1.0"}', "git_commit": "0" * 40}
