@@ -15,6 +15,7 @@ class Stream(IntEnum):
     AUGMENTATION = 2
     MIXING = 3
     DROP_PATH = 4
+    METHOD = 5
 
 
 def generator(seed: int, stream: Stream, position: int) -> np.random.Generator:

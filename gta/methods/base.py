@@ -151,8 +151,17 @@ class Method:
         """What lambda weighs, shown behind every lambda where its scale depends on a setting."""
         return ""
 
+    def prepare(self, model: nn.Module, seed: int) -> None:
+        """Change the target before training, for example add parameters; by default nothing.
+
+        The outputs stay those of the source, and what is drawn follows from ``seed`` alone.
+        """
+
+    def merge(self, model: nn.Module) -> None:
+        """Make the trained target a plain ViT again, with the same outputs; undoes ``prepare``."""
+
     def trains(self, parameter: str) -> bool:
-        """Whether the parameter of this name (timm's) is updated."""
+        """Whether the parameter of this name (timm's, or added by ``prepare``) is updated."""
         return True
 
     def penalty(self, step: Step, lam: float) -> dict[str, Tensor]:

@@ -111,6 +111,7 @@ class Recipe(Strict):
     warmup_iterations: Annotated[int, Field(ge=0)] = 0
     # Keys with `exclude_if` came later: at their defaults they are no part of a digest, so that
     # older results stand.
+    layer_decay: Annotated[float, Field(gt=0, le=1, exclude_if=lambda value: value == 1)] = 1.0
     warmup_lr: Annotated[
         Annotated[float, Field(ge=0)] | None, Field(exclude_if=lambda value: value is None)
     ] = None

@@ -89,6 +89,7 @@ class Learner:
         self.model = create(recipe.architecture, recipe.image_size, classes, recipe.drop_path)
         load_backbone(self.model, source.weights, source.path)
         initialise_head(self.model, recipe.head_init_std, run.seed)
+        method.prepare(self.model, derive(run.seed, Stream.METHOD, 0))
         self._paths = DropPaths(self.model)
         self._layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model.to(memory_format=self._layout).to(device).train()
@@ -210,6 +211,10 @@ class Learner:
         if self.finished:
             self._history.settle()
         self.seconds += time.perf_counter() - begin
+
+    def merge(self) -> None:
+        """Make the trained model a plain ViT; no iteration and no ``state`` comes after."""
+        self._method.merge(self.model)
 
     def reset(self) -> None:
         """Drop what was begun of an iteration, and its gradients."""

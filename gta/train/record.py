@@ -57,6 +57,7 @@ def record(
     rows = test.rows("test") + (heldout.rows("heldout") if heldout else [])
     results.write(study, "predictions", run, rows)
     if study.keeps_weights(run):
+        learner.merge()
         save_weights(study.path("models", run), learner.model, run, study.digest(run))
     metrics: dict[str, Any] = {
         "acc1": test.acc1,

@@ -29,26 +29,43 @@ def learning_rate(recipe: Recipe, iteration: int) -> float:
     return recipe.min_lr + (recipe.lr - recipe.min_lr) * (1 + math.cos(math.pi * share)) / 2
 
 
+def lr_multiple(parameter: str, depth: int, recipe: Recipe) -> float:
+    """What the learning rate is multiplied with for a parameter, by timm's name.
+
+    Layer-wise decay: ``layer_decay`` to the power of the number of layers above, as MAE and BEiT
+    count them: the embeddings are layer 0, block i is layer i + 1, norm and head are the last.
+    """
+    if parameter.startswith("head."):
+        return recipe.head_lr_multiple
+    last = depth + 1
+    if parameter.startswith("blocks."):
+        layer = int(parameter.split(".")[1]) + 1
+    else:
+        layer = last if parameter.startswith(("norm.", "fc_norm.")) else 0
+    return recipe.layer_decay ** (last - layer)
+
+
 def build_optimiser(model: VisionTransformer, method: Method, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW over the parameters that the method trains; the others are frozen.
 
     As in DeiT, biases, norms, the [cls] token and position embeddings do not decay.
     """
     exempt = model.no_weight_decay()
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(method.trains(name))
         if parameter.requires_grad:
             decays = method.weight_decay and parameter.ndim > 1 and name not in exempt
-            groups.setdefault((name.startswith("head."), decays), []).append(parameter)
+            multiple = lr_multiple(name, len(model.blocks), recipe)
+            groups.setdefault((multiple, decays), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
                 "params": parameters,
                 "weight_decay": recipe.weight_decay if decays else 0.0,
-                "lr_multiple": recipe.head_lr_multiple if head else 1.0,
+                "lr_multiple": multiple,
             }
-            for (head, decays), parameters in groups.items()
+            for (multiple, decays), parameters in groups.items()
         ],
         lr=recipe.lr,
         betas=recipe.betas,

@@ -122,9 +122,14 @@ def test_what_a_method_trains_moves_and_nothing_else(make_study, method):
     head: Any = create("vit_mini_patch8", 16, len(CLASSES))
     initialise_head(head, study.recipe(run).head_init_std, run.seed)
     before |= {f"head.{name}": p.detach() for name, p in head.head.named_parameters()}
-    moved = {
-        name for name, p in trained.model.named_parameters() if not torch.equal(p, before[name])
+    # what a method reparametrises keeps its weight under another name, and adds to it
+    after = {
+        name.replace(".parametrizations.weight.original", ".weight"): p
+        for name, p in trained.model.named_parameters()
     }
+    added = after.keys() - before.keys()
+    assert all(methods.create(method).trains(name) for name in added)
+    moved = {name for name in after.keys() - added if not torch.equal(after[name], before[name])}
     assert moved == {name for name in before if methods.create(method).trains(name)}
     assert same(read_weights(study.weights(run.source)), source)
 

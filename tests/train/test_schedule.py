@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 
 from gta import methods
@@ -70,3 +71,17 @@ def test_l2_sp_decays_by_its_penalty_alone(make_study):
     assert {group["weight_decay"] for group in optimiser.param_groups} == {0.0}
     both = build_optimiser(model, methods.create("l2_sp", weight_decay=True), recipe)
     assert {group["weight_decay"] for group in both.param_groups} == {0.0, 0.3}
+
+
+def test_layer_decay_is_timms_but_for_the_norm(make_study):
+    """timm counts the last norm to the last block; MAE and BEiT count it to the head."""
+    study = make_study(recipe={"layer_decay": 0.75, "head_lr_multiple": 1})
+    recipe = study.recipe(run_of(study))
+    model = create(recipe.architecture, 16, 4)
+    groups = param_groups_layer_decay(model, layer_decay=0.75)
+    expected = {id(p): group["lr_scale"] for group in groups for p in group["params"]}
+    optimiser = build_optimiser(model, methods.create("finetune"), recipe)
+    found = {id(p): g["lr_multiple"] for g in optimiser.param_groups for p in g["params"]}
+    assert [found.pop(id(p)) for p in model.norm.parameters()] == [1, 1]
+    assert found == pytest.approx({key: expected[key] for key in found})
+    assert len({*found.values()}) == len(model.blocks) + 2
