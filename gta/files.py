@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import os
 import tempfile
@@ -21,20 +22,18 @@ from gta.errors import GtaError
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a hidden name beside ``path`` to write to; rename it when the block succeeds.
 
-    A block that fails or a process that dies leaves ``path`` as it was.
+    A block that fails or a process that dies leaves ``path`` as it was. Hidden files that killed
+    processes have left for this path are removed first.
 
     Raises:
         GtaError: if the folder cannot be written to or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
+        sweep(path)
+        handle, hidden = _hidden_file(path)
     except OSError as error:
         raise GtaError(f"{path}: cannot be written: {error.strerror}") from None
-    hidden = Path(name)
     try:
         yield hidden
         hidden.chmod(0o666 & ~_UMASK)
@@ -45,6 +44,45 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise GtaError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         hidden.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _hidden_file(path: Path) -> tuple[int, Path]:
+    """Create a hidden file beside ``path``, locked as long as its writer lives."""
+    prefix = f".{path.stem[:40]}."
+    while True:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        if not _lock(handle):
+            return handle, Path(name)  # no locks on this file system: sweep removes nothing there
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # swept between its creation and its lock
+
+
+def sweep(path: Path) -> None:
+    """Remove hidden files of ``atomic_write(path)`` whose writers have died."""
+    pattern = f".{glob.escape(path.stem[:40])}.????????{glob.escape(path.suffix)}"
+    for left in path.parent.glob(pattern):
+        try:
+            handle = os.open(left, os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            if _lock(handle):
+                left.unlink(missing_ok=True)
+        except OSError:
+            continue
+        finally:
+            os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file; False if another process holds it or the file system has no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _umask() -> int:

@@ -10,10 +10,24 @@ from gta.files import write_text
 from gta.study import Study
 
 KERNEL = "python3"  # the running Python
+TEMPLATE = "static.html.j2"
+# nbconvert's page without the scripts that it would fetch, and with a policy that admits none.
+PAGE = """\
+{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
+style-src 'unsafe-inline'; font-src data:; base-uri 'none'; form-action 'none'">
+{%- endblock -%}
+{%- block jupyter_widgets -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+"""
 
 
 def execute(notebook: Path, study: Study) -> Path:
     """Run a notebook on a study's results and write ``results/<study>/notebooks/<name>.html``.
+
+    The page is static: it runs no script and loads nothing from the network.
 
     Args:
         notebook: the file, which is left as it is.
@@ -27,6 +41,7 @@ def execute(notebook: Path, study: Study) -> Path:
     """
     try:
         import nbformat
+        from jinja2 import DictLoader
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError
         from nbconvert import HTMLExporter
@@ -47,7 +62,8 @@ def execute(notebook: Path, study: Study) -> Path:
         )
     except CellExecutionError as error:
         raise GtaError(f"{notebook}: a cell failed: {error.ename}: {error.evalue}") from None
-    page, _ = HTMLExporter().from_notebook_node(content, here)
+    exporter = HTMLExporter(extra_loaders=[DictLoader({TEMPLATE: PAGE})], template_file=TEMPLATE)
+    page, _ = exporter.from_notebook_node(content, here)
     path = study.folder / "notebooks" / f"{notebook.stem}.html"
     write_text(path, page)
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,18 @@ def test_becomes_a_page_and_stays_as_it_is(in_finished: Path, tmp_path: Path) ->
     assert "opened mini 16" in page.read_text(encoding="utf-8")
     assert file.read_bytes() == before
     assert not list(page.parent.glob(".*"))
+
+
+def test_a_page_loads_nothing_and_runs_no_script(in_finished: Path, tmp_path: Path) -> None:
+    shown = "from IPython.display import Markdown; Markdown('text $x$ ![a](https://example.org/a)')"
+    file = notebook_of(tmp_path / "own.ipynb", shown)
+    page = execute(file, Study(CONFIG, folder=tmp_path / "results")).read_text(encoding="utf-8")
+    head = page[: page.index("</head>")]
+    assert "default-src 'none'" in head
+    assert "script-src" not in head
+    scripts = re.findall(r"<script[^>]*>", page)
+    assert scripts == []
+    assert re.findall(r"(?:src|href)=.(https?://[^\"']+)", page) == ["https://example.org/a"]
 
 
 def test_a_cell_that_fails_is_one_line_and_leaves_no_page(tiny_study: Study, workdir: Path) -> None:

@@ -40,7 +40,7 @@ def list_data(config: Configs = DEFAULT_CONFIG) -> None:
         info = study.dataset_info(name)
         there = (study.store(name) / "store.json").exists()
         words = [name, info.domain, _files(study, name), "yes" if there else "no"]
-        table.add_row(*map(escape, words), *(f"{number:,}" for number in _counts(study, name)))
+        table.add_row(*words, *(f"{number:,}" for number in _counts(study, name)))
     console.print(table)
 
 

@@ -44,7 +44,7 @@ Device = Annotated[
     str, typer.Option(help="`cpu`, `cuda`, `cuda:N`, or `auto`: a GPU where there is one.")
 ]
 
-console = Console()
+console = Console(markup=False)  # brackets in titles and paths are text
 
 
 def table_of(title: str, words: Sequence[str], numbers: Sequence[str] = ()) -> Table:
@@ -72,9 +72,9 @@ def bars(*counts: ProgressColumn) -> Iterator[Progress]:
         counts: columns that say how far it is; of things done and things in all where none
             is given.
     """
-    terminal = Console(stderr=True)
+    terminal = Console(stderr=True, markup=False)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         *(counts or [MofNCompleteColumn()]),
         TimeRemainingColumn(),

@@ -1,9 +1,10 @@
-"""What all figures share: a look that holds in print and in grey, and their two files."""
+"""What all figures share: a look that holds in print and in grey, and their files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ LOOK: dict[Any, Any] = {
     "lines.linewidth": 1.6,
     "lines.markersize": 5.0,
     "legend.frameon": False,
+    "text.parse_math": False,  # a dollar in a title is a dollar
     "pdf.fonttype": 42,  # text stays text
     "svg.fonttype": "none",
     "svg.hashsalt": "gta",
@@ -57,7 +59,11 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     written = []
     for ending, metadata in METADATA.items():
         path = stem.with_name(f"{stem.name}.{ending}")
-        with look(), atomic_write(path) as hidden:
-            figure.savefig(hidden, format=ending, dpi=200, bbox_inches="tight", metadata=metadata)
+        # Into memory first: on a full disk matplotlib's PDF writer fails with another error.
+        buffer = BytesIO()
+        with look():
+            figure.savefig(buffer, format=ending, dpi=200, bbox_inches="tight", metadata=metadata)
+        with atomic_write(path) as hidden:
+            hidden.write_bytes(buffer.getvalue())
         written.append(path)
     return written

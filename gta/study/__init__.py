@@ -89,6 +89,7 @@ class Study:
         self._digests: dict[tuple[Any, ...], str] = {}
         self._check_recipes()
         self._check_kinds()
+        self._check_titles()
 
     @classmethod
     def load(
@@ -286,6 +287,24 @@ class Study:
             except ValueError as error:
                 raise GtaError(f"{where}: {error}") from None
 
+    def _check_titles(self) -> None:
+        """Two things of one title could not be told apart in tables and figures."""
+        datasets, sources = self.config.datasets, self.config.sources.values()
+        methods = sorted({run.method for run in self.runs})
+        for what, key, titles in (
+            ("datasets", "own_datasets", {n: self.dataset_info(n).title for n in datasets}),
+            ("sources", "own_sources", {n: self.source_info(n).title for n in sources}),
+            ("methods", "own_methods", {n: self.methods[n].title for n in methods}),
+        ):
+            owner: dict[str, str] = {}
+            for name, title in titles.items():
+                other = owner.setdefault(title, name)
+                if other != name:
+                    raise GtaError(
+                        f"{self._file_of(key, name)}: the {what} {other} and {name} are both "
+                        f"titled {title!r}; change one title"
+                    )
+
     def _check_recipe(self, run: Run, recipe: Recipe) -> None:
         architecture = self.source_info(run.source).architecture
         if recipe.architecture != architecture:
@@ -446,6 +465,19 @@ class Study:
             if info.drawn is not None:
                 own["split"] = dataclasses.asdict(info.drawn)
         return {"format": STORE_FORMAT, "reader": READER_VERSION, **settings, **own}
+
+    def has_masks(self, dataset: str) -> bool:
+        """Whether images of a dataset may have object masks, as its files or the catalog say."""
+        if dataset not in self.config.own_datasets:
+            return self.dataset_info(dataset).masks
+        place = self.placed_folder(dataset)
+        if place.is_dir():
+            return (place / "masks").is_dir()
+        try:
+            with place.open(encoding="utf-8", errors="replace") as file:
+                return "mask" in file.readline()
+        except OSError:
+            return True  # nothing is known before the files are there
 
     def short_side(self, dataset: str) -> int | None:
         """Pixels of the shorter side in the store, of larger images; None keeps their size."""

@@ -28,7 +28,7 @@ from gta.study.figures import Figures, Segmentation
 from gta.study.robustness import Robustness
 from gta.study.run import RUN_FIELDS, Run
 from gta.study.tables import TableSpec
-from gta.study.values import Lam, Name, Rate, Strict, distinct, new_names, one_of
+from gta.study.values import Lam, Name, Rate, Strict, Title, distinct, new_names, one_of
 
 
 def _ascending(values: tuple[float, float]) -> tuple[float, float]:
@@ -221,7 +221,7 @@ class OwnSplit(Strict):
 class OwnDataset(Strict):
     """A dataset of the user's own: a folder ``train/class/image`` or a CSV path, label, split."""
 
-    title: str
+    title: Title
     path: str
     domain: Literal["near", "far"] = "near"
     mask_void: Annotated[int, Field(ge=1, le=255)] | None = None
@@ -246,7 +246,7 @@ class OwnDataset(Strict):
 class OwnSource(Strict):
     """A source of the user's: a file, an address, or a name that timm has on the hub."""
 
-    title: str
+    title: Title
     architecture: str
     file: str | None = None
     url: Annotated[str, Field(pattern=r"^https?://[^?#]+/[^/?#]+(\?[^#]*)?$")] | None = None
@@ -307,7 +307,7 @@ class OwnMethod(Strict):
     """
 
     file: str
-    title: str | None = None
+    title: Title | None = None
     grid: Grid | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from gta.study.run import CELL
-from gta.study.values import Name, Rate, Strict
+from gta.study.values import Name, Rate, Strict, Title
 
 
 def _fields_of_cells(values: list[str]) -> list[str]:
@@ -48,8 +48,8 @@ class TableSpec(Strict):
     """
 
     kind: Name
-    title: str
-    caption: str
+    title: Title
+    caption: Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
     cells: list[Cells] = []
     extra: bool = False
     rows: CellFields = []

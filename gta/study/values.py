@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Container, Iterable
 from typing import Annotated, Any
 
@@ -19,6 +20,20 @@ def as_written(value: float) -> float:
 
 Rate = Annotated[float, Field(gt=0, le=100), AfterValidator(as_written)]
 Lam = Annotated[float, Field(ge=0), AfterValidator(as_written)]
+
+
+def one_line(value: str) -> str:
+    """The text without blanks around it, if it is one line and not empty; else a ValueError."""
+    text = value.strip()
+    if not text:
+        raise ValueError("is empty; readers see it, so give it words")
+    if any(unicodedata.category(character) in LINE_BREAKS for character in text):
+        raise ValueError(f"{value!r} has line breaks or control characters; write it in one line")
+    return text
+
+
+LINE_BREAKS = frozenset({"Cc", "Zl", "Zp"})  # Unicode categories
+Title = Annotated[str, AfterValidator(one_line)]
 
 
 class Strict(BaseModel):

@@ -108,7 +108,9 @@ def rivals_of(study: Study, metrics: pd.DataFrame, selected: pd.DataFrame) -> li
         if spec.kind != "accuracy":
             continue
         cells = cells_of(study, name).merge(selected, on=CELL).dropna(subset="lam")
-        column = list(dict.fromkeys(["selection", "dataset", "rate", *column_fields(study, name)]))
+        column = list(
+            dict.fromkeys(["selection", "dataset", "rate", *compared_within(study, name)])
+        )
         for _, rows in cells.groupby(column, sort=False):
             keys = sorted(rows[[*CELL, "lam"]].itertuples(index=False, name=None))
             for one, other in combinations(keys, 2):
@@ -117,10 +119,21 @@ def rivals_of(study: Study, metrics: pd.DataFrame, selected: pd.DataFrame) -> li
     return list(pairs.values())
 
 
-def column_fields(study: Study, name: str) -> list[str]:
-    """Fields of a cell that the cells of one column of a table of accuracies share."""
+def compared_within(study: Study, name: str) -> list[str]:
+    """Fields of a cell that cells share which a table of accuracies compares with each other.
+
+    Those of a column and its group, where a column is of one dataset and one rate; else those of
+    a row; else dataset and rate: accuracies on different images have no best.
+    """
     spec = study.tables[name]
-    return [*spec.groups, *(spec.columns or ["rate"])]
+    cells = cells_of(study, name)
+    across = spec.columns or ["rate"]
+    for fields in (across, spec.rows):
+        shared = [*spec.groups, *fields]
+        places = cells.groupby(shared) if shared else cells
+        if (places[["dataset", "rate"]].nunique() == 1).to_numpy().all():
+            return shared
+    return ["dataset", "rate"]
 
 
 def _whole(study: Study, metrics: pd.DataFrame) -> dict[tuple[Any, ...], tuple[Run, ...]]:

@@ -29,6 +29,9 @@ HEADINGS = {
 }
 
 
+DOWN = ("method", "model", "mix", "source", "dataset", "rate")  # the first names unnamed rows
+
+
 @dataclass(frozen=True)
 class Cell:
     """What stands in one place of a table.
@@ -82,6 +85,7 @@ class Page:
 
     def note(self, text: str) -> tuple[int, ...]:
         """The number of a note, which is added where it is new; none for an empty one."""
+        text = " ".join(text.split())
         if not text:
             return ()
         if text not in self.notes:
@@ -128,7 +132,17 @@ def grid(
     across: Sequence[str],
     columns: dict[str, Callable[[Any], Cell]],
 ) -> pd.DataFrame:
-    """Place each row's cells; rows and columns stand in the order of first appearance."""
+    """Place each row's cells; rows and columns stand in the order of first appearance.
+
+    Args:
+        study: the study.
+        table: a tidy frame.
+        down: fields that name the rows; one that no column names where none is given.
+        across: fields that name the columns; rates where none is given.
+        columns: for each column under these its title and what gives its cell.
+    """
+    across = list(across) or ["rate"]
+    down = list(down) or [next(f for f in DOWN if f in table and f not in across)]
     lines: dict[tuple[Any, ...], dict[tuple[Any, ...], Cell]] = {}
     for row in table.itertuples():
         line = lines.setdefault(_values(row, down), {})
@@ -172,7 +186,7 @@ def lam_of(study: Study, method: str | None) -> str:
 
 
 def best(table: pd.DataFrame, column: str, within: Sequence[str]) -> pd.Series[bool]:
-    """The highest number of each group of several, where none of them is a hole."""
+    """The highest number of each group of several, where none of them is missing."""
     groups = table.groupby(list(within), dropna=False)[column]
     whole = (groups.transform("count") == groups.transform("size")) & (groups.transform("size") > 1)
     return whole & (table[column] == groups.transform("max"))

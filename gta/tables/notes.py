@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gta.methods import METHODS
-from gta.study import Run, Study
+from gta.study import Run, Study, TableSpec
 from gta.study.commands import command
 from gta.study.config import COMPUTING
 from gta.study.run import CELL, cell_of
@@ -21,6 +21,7 @@ WITHIN = {True: "≈", False: "≉"}
 ABOVE, BELOW, TIED = "↑", "↓", "•"
 
 FEW = 4  # names that are listed
+NAMES = {field: field for field in CELL} | {"dataset": "data set"}
 
 Titles = Callable[[str, Any], str]
 
@@ -153,11 +154,25 @@ def gain_remarks(study: Study, table: pd.DataFrame) -> list[str]:
     return remarks
 
 
-def tied_remark() -> str:
+def compared(within: Sequence[str], spec: TableSpec) -> str:
+    """Which cells of a table of accuracies are compared with each other, in words.
+
+    Args:
+        within: fields that they share.
+        spec: the table's stanza.
+    """
+    for line, fields in (("column", spec.columns or ["rate"]), ("row", spec.rows)):
+        if list(within) == [*spec.groups, *fields]:
+            groups = " and ".join(NAMES[field] for field in spec.groups)
+            return f"a {line}{' within a ' + groups if groups else ''}"
+    return f"a {' and '.join(NAMES[field] for field in within)}"
+
+
+def tied_remark(cells: str) -> str:
     """What the mark of the best group means."""
     return (
-        f"{TIED}: cannot be told from the best of its column: all pairs of the column compared on "
-        f"the same seeds and test images, Holm's correction at {100 * (1 - LEVEL):g} %."
+        f"{TIED}: cannot be told from the best of {cells}: all pairs of its cells are compared on "
+        f"the the same seeds and test images, Holm's correction at {100 * (1 - LEVEL):g} %."
     )
 
 

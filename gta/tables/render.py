@@ -23,6 +23,7 @@ PAGE = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{{ page.title }}</title>
 <style>
 :root { color-scheme: light dark; --text: #1b1f24; --faint: #59636e; --line: #d1d9e0;
@@ -89,9 +90,18 @@ LATEX = {
     "↓": r"$\downarrow$",
     "•": r"$\bullet$",
     "|": r"\textbar{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "`": r"\textasciigrave{}",
+    "--": "-{}-{}",  # no dash
+    # behind the end of a row these would be its options
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
 }
 IN_LATEX = re.compile("|".join(map(re.escape, LATEX)))
 COMMAND = re.compile("`([^`]*)`")
+IN_MARKDOWN = re.compile(r"[\\`*\[\]|<>&]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def to_html(page: Page) -> str:
@@ -128,11 +138,11 @@ def to_markdown(page: Page) -> str:
         number += f" {cell.mark}" if cell.mark else ""
         return number + (f" (λ {lam})" if lam else "") + (f" [{notes}]" if notes else "")
 
-    lines = [f"# {page.title}", "", page.caption, ""]
+    lines = [f"# {escape_markdown(page.title)}", "", _code_in_markdown(page.caption), ""]
     for title, cells in page.blocks:
         if title:
-            lines += [f"## {title}", ""]
-        table = _texts(cells, text, lambda part: part.replace("|", "\\|"))
+            lines += [f"## {escape_markdown(title)}", ""]
+        table = _texts(cells, text, escape_markdown)
         down = table.index.nlevels
         heads = [", ".join(filter(None, _levels(column))) for column in table.columns]
         rows = [[*map(str, table.index.names), *heads]]
@@ -142,9 +152,10 @@ def to_markdown(page: Page) -> str:
             for index, values in zip(table.index, table.to_numpy().tolist(), strict=True)
         ]
         lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
-    lines += [f"[{number}] {note}  " for number, note in enumerate(page.notes, start=1)]
+    notes = map(_code_in_markdown, page.notes)
+    lines += [f"[{number}] {note}  " for number, note in enumerate(notes, start=1)]
     lines += [""] if page.notes else []
-    lines += [part for remark in page.remarks for part in (remark, "")]
+    lines += [part for remark in page.remarks for part in (_code_in_markdown(remark), "")]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -208,8 +219,27 @@ def code_in_html(text: str) -> str:
     return COMMAND.sub(r"<code>\1</code>", escape(text, quote=False))
 
 
+def escape_markdown(text: str) -> str:
+    """Text as GitHub's Markdown shows it, without markup, HTML or links."""
+
+    def escaped(match: re.Match[str]) -> str:
+        return escape(match[0]) if match[0] in "<>&" else f"\\{match[0]}"
+
+    return IN_MARKDOWN.sub(escaped, text)
+
+
+def _code_in_markdown(text: str) -> str:
+    """Markdown of a text, what stands in backquotes as code."""
+    parts = COMMAND.split(" ".join(text.split()))
+    return "".join(f"`{part}`" if i % 2 else escape_markdown(part) for i, part in enumerate(parts))
+
+
 def _commands_in_latex(text: str) -> str:
-    return COMMAND.sub(r"\\texttt{\1}", escape_latex(text))
+    parts = COMMAND.split(" ".join(text.split()))
+    return "".join(
+        rf"\texttt{{{escape_latex(part)}}}" if i % 2 else escape_latex(part)
+        for i, part in enumerate(parts)
+    )
 
 
 def parts(cell: Cell) -> tuple[str, str, str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -34,6 +37,7 @@ from gta.models.taps import read_source
 from gta.models.vit import create
 from gta.study import Run, Study
 from gta.tables import Collected
+from gta.train.record import save_weights
 from tests.support.frames import metrics_frame
 from tests.support.samples import voc_like_store
 
@@ -206,6 +210,57 @@ def test_both_files_are_written_and_equal_figures_give_equal_files(workdir: Path
     assert pixels.shape[1] > 1000
 
 
+@pytest.mark.parametrize("title", ["US $5 to $10", "a $x_{$ b", r"\$ 5", "[old] <b> & 100 %"])
+def test_titles_are_drawn_as_they_are(title: str, workdir: Path) -> None:
+    frame, baseline = points()
+    frame, baseline = (part.replace({"dataset": {"A": title}}) for part in (frame, baseline))
+    for figure in (
+        draw_over_lambda(frame, baseline, title),
+        draw_maps([Row(picture(0), [Shown(None)], title, name=title)], [title]),
+    ):
+        _, _, svg = save(figure, Path("figure"))
+        text = "".join(ElementTree.parse(svg).getroot().itertext())
+        assert title in text
+
+
+SAVE = """
+import resource, signal, sys
+from pathlib import Path
+from matplotlib.figure import Figure
+from gta.errors import GtaError
+from gta.figures.style import save
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing fails, as on a full disk
+figure = Figure()
+figure.subplots().plot([1, 2])
+if sys.argv[1] == "full":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+try:
+    save(figure, Path("figures/figure4"))
+except GtaError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(workdir: Path) -> None:
+    def run(disk: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", SAVE, disk]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = run("full")
+    line = "error: figures/figure4.pdf: cannot be written: File too large\n"
+    assert (done.returncode, done.stderr) == (1, line)
+    assert list(Path("figures").iterdir()) == []
+    # what a killed writer left goes with the next figure
+    Path("figures/.figure4.ab_cd123.pdf").write_bytes(b"half")
+    Path("figures/.figure40.abcd1234.pdf").write_bytes(b"another's")
+    assert run("roomy").returncode == 0
+    assert sorted(path.name for path in Path("figures").iterdir()) == [
+        ".figure40.abcd1234.pdf",
+        *(f"figure4.{ending}" for ending in ("pdf", "png", "svg")),
+    ]
+
+
 def test_rows_are_as_high_as_their_images_and_bear_their_names() -> None:
     high, wide = np.zeros((24, 12, 3), np.uint8), np.zeros((12, 24, 3), np.uint8)
     rows = [
@@ -254,9 +309,8 @@ def drawable(tiny_config: dict[str, Any], workdir: Path) -> Study:
     save_file(small_vit(0, 0).state_dict(), source)
     for number, run in enumerate(sorted(study.runs_of("figure1")), start=1):
         if run.seed == 0 and run.lam in (0, 0.1):
-            path = study.path("models", run)
-            path.parent.mkdir(parents=True)
-            save_file(small_vit(number, 2).state_dict(), path)
+            model, digest = small_vit(number, 2), study.digest(run)
+            save_weights(study.path("models", run), model, run, digest)
     return study
 
 

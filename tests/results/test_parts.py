@@ -51,6 +51,18 @@ def test_whole_writes_and_leaves_no_hidden_file(workdir: Path) -> None:
     assert leftovers(workdir) == ["out.txt"]
 
 
+def test_what_killed_writers_left_is_swept_and_what_is_written_is_not(workdir: Path) -> None:
+    path = Path("out.txt")
+    Path(".out.abcd_123.txt").write_text("left")
+    Path(".out.mine.txt").write_text("not ours")
+    with files.atomic_write(path) as hidden:
+        hidden.write_text("first")
+        files.write_text(path, "second")  # by another process: it leaves the first's file alone
+        assert hidden.read_text() == "first"
+    assert path.read_text() == "first"
+    assert leftovers(workdir) == [".out.mine.txt", "out.txt"]
+
+
 def test_whole_keeps_the_usual_permissions(workdir: Path) -> None:
     Path("plain").touch()
     files.write_text(Path("whole"), "text")

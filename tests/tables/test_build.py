@@ -60,6 +60,7 @@ def paper(root: Path, workdir: Path) -> Study:
             "lr": 1.0e-4,
         },
         "tables": ["table1", "table2", "table3", "table4", "table5", "table6", "tableA1"],
+        "segmentation": {"dataset": "voc12"},
         "tables_file": str(root / "config" / "tables.yaml"),
     }
     return Study(content)

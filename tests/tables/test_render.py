@@ -104,7 +104,7 @@ def test_markdown_shows_both_selections_side_by_side(page: Page) -> None:
     assert [text.startswith("**") for text in far["GTA"]] == [False, True, False, True]
     assert "[2] At 100 % nothing is held out: λ as chosen at 15 %.  " in lines
     command = f"`gta train {LOST.name}`"
-    assert f"[1] failed: loss is NaN <at step 7> & so on: {command}  " in lines
+    assert f"[1] failed: loss is NaN &lt;at step 7&gt; &amp; so on: {command}  " in lines
     assert any(line.startswith("-: a hole; its note says why and what to run") for line in lines)
 
 
@@ -137,7 +137,7 @@ def test_latex_is_escaped_and_balanced(page: Page) -> None:
     assert r"\textbf{62.00 $\pm$ 1.41}" in text
     assert r"{\scriptsize $\lambda$ 0.1 sum} \textbf{" in text
     assert r"\texttt{gta train dataset=mini\_far/rate=15" in text
-    assert r"<at step 7> \& so on" in text
+    assert r"\textless{}at step 7\textgreater{} \& so on" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows[1:]} == {5}
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")

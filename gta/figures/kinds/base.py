@@ -66,7 +66,8 @@ class FigureKind(Kind, ABC):
 
     Content and drawing are apart, so that a drawing can be tested without models and the numbers
     behind a figure can be written as CSV. ``gta.figures.style`` has the look, colours and markers
-    of all figures; titles from configs are plain text there, so a ``$`` is a dollar.
+    of all figures. Text is plain there, so a ``$`` in a title is a dollar; an axis in
+    logarithmic scale therefore needs tick labels of its own.
 
     Attributes:
         name: ``kind:`` in stanzas: letters, digits and ``_ . -``.

@@ -65,7 +65,7 @@ def accuracy(
         paper's.
     """
     from gta.tables.groups import best_group
-    from gta.tables.intervals import GAIN, column_fields, with_gains
+    from gta.tables.intervals import GAIN, compared_within, with_gains
     from gta.tables.order import cells_of, in_order
     from gta.tables.reference import within
 
@@ -86,8 +86,8 @@ def accuracy(
             columns += ["paper_mean", "paper_std", "delta", "within"]
     if intervals is not None:
         table = with_gains(table, selected, intervals)
-        column = ["selection", *column_fields(study, name)]
-        table["best_group"] = best_group(table, intervals, column)
+        within_fields = ["selection", *compared_within(study, name)]
+        table["best_group"] = best_group(table, intervals, within_fields)
         columns += [*GAIN, "best_group"]
     return table[[*columns, "chosen_at", "missing"]]
 
@@ -99,9 +99,9 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     cell the paper's and the difference beside it.
     """
     from gta.tables import notes
+    from gta.tables.intervals import compared_within
     from gta.tables.layout import (
         CHOSEN_BY,
-        HEADINGS,
         Cell,
         Page,
         best,
@@ -117,9 +117,9 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     named = [*spec.groups, *spec.rows]
     more = [f for f in CELL if f not in {*named, *across} and table[f].nunique() > 1]
     down = [*named, *more]
-    column = ["selection", *spec.groups, *across]
-    highest = best(table, "acc1_mean", column)
-    tied = tied_cells(table, column)
+    within = compared_within(study, name)
+    highest = best(table, "acc1_mean", ["selection", *within])
+    tied = tied_cells(table, ["selection", *within])
     has_paper = "paper_mean" in table
 
     def ours(row: Any) -> Cell:
@@ -154,11 +154,10 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     seeds = ", ".join(map(str, study.config.seeds))
     page.remarks.append(f"Mean ± sample standard deviation over seeds {seeds}.")
     if highest.any():
-        within = " and ".join(HEADINGS[f].lower() for f in spec.groups)
-        page.remarks.append(f"Bold: the best of a column{' within a ' + within if within else ''}.")
+        page.remarks.append(f"Bold: the best of {notes.compared(within, spec)}.")
     page.remarks.extend(notes.gain_remarks(study, table))
     if tied.any():
-        page.remarks.append(notes.tied_remark())
+        page.remarks.append(notes.tied_remark(notes.compared(within, spec)))
     page.remarks.extend(notes.hole_remarks(table))
     page.remarks.extend(notes.choice_remarks(study, table["method"]))
     page.remarks.append(notes.recipe_note(study, study.runs_of(name), partial(title_of, study)))

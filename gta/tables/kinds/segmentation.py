@@ -36,7 +36,14 @@ class Segmentation(TableKind):
     number: ClassVar[tuple[str, str] | None] = ("jaccard", "jaccard_std")
 
     def check_study(self, study: Study, name: str) -> None:
-        """The weights of its runs are kept."""
+        """The weights of its runs are kept, and there are masks to compare attention with."""
+        datasets = {run.dataset for run in study.runs_of(name)}
+        if study.config.segmentation.dataset is None and not any(map(study.has_masks, datasets)):
+            raise ValueError(
+                "kind segmentation needs object masks, which none of its datasets has "
+                f"({', '.join(sorted(datasets))}); give one masks, set segmentation.dataset, or "
+                "leave the table out"
+            )
         if study.config.keep_weights == "none":
             raise ValueError(
                 "kind segmentation needs trained weights, but the config keeps none; "
@@ -140,15 +147,23 @@ def _pretrained(
     table = cells[["selection", "source", "evaluated_on"]].drop_duplicates()
     table = table.merge(protocols, how="cross").merge(means, on=keys, how="left")
     there = table["jaccard"].notna()
+    bare = table["evaluated_on"].map(partial(_without_masks, study))
     what = table["source"] + " on the masks of " + table["evaluated_on"]
     why = f": {UNMEASURED.state}: {UNMEASURED.reason}: `{command(study, 'segmentation')}`"
     return table.assign(
         model=PRETRAINED,
         n=there.astype(int),
-        missing=(what + why).mask(there, ""),
+        missing=(what + why).mask(there, "").mask(~there & (bare != ""), bare),
         **dict.fromkeys(("dataset", "mix"), None),
         **dict.fromkeys(("rate", "lam", "chosen_at", *(f"{m}_std" for m in MEASURES)), nan),
     )
+
+
+def _without_masks(study: Study, dataset: str) -> str:
+    """Says that a dataset has no masks; empty where it may have some."""
+    if study.has_masks(dataset):
+        return ""
+    return f"{study.dataset_info(dataset).title} has no object masks"
 
 
 def _trained(
@@ -171,6 +186,9 @@ def _trained(
     for row in table[unmeasured].itertuples():
         about = {field: getattr(row, field) for field in IDENTITY if field != "seed"}
         runs = [Run(**about, seed=seed) for seed in seeds]
+        if bare := _without_masks(study, str(row.evaluated_on)):
+            table.loc[row.Index, "missing"] = bare
+            continue
         absent = [run for run in runs if (*identity_of(run), row.evaluated_on) not in there]
         text = describe(study, absent, dict.fromkeys(absent, UNMEASURED))
         table.loc[row.Index, "missing"] = text
