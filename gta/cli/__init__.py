@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import gta
-from gta.cli import clean, data, init, outputs, pilot, plan, rerun, runs, sources, status
+from gta.cli import clean, data, init, outputs, pilot, plan, rerun, runs, sources, status, trial
 from gta.errors import GtaError
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ rerun.add_to(app)
 status.add_to(app)
 clean.add_to(app)
 init.add_to(app)
+trial.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:
