@@ -148,7 +148,7 @@ def study_text(look: Look, choices: Choices, command: str) -> str:
         "  trial:",
         "    kind: gains",
         "    title: First look",
-        "    caption: Top-1 accuracy on the test set and gain over fine-tuning (%, 95 % intervals).",
+        "    caption: Top-1 accuracy on the test set, gain over fine-tuning (%, 95 % intervals).",
         "    baseline: finetune",
         "    groups: [dataset]",
         "    rows: [method]",
