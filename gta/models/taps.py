@@ -1,4 +1,4 @@
-"""Taps: what a method reads from a timm ViT during a forward pass, without changing it.
+"""Taps: readings of a timm ViT during a forward pass, which they do not change.
 
 Hooks take the queries and keys that each block computes anyway, so the model keeps its fused
 attention and no (T x T) matrix is formed: the [cls] row alone is computed, from the query of
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from gta.errors import GtaError
 from gta.methods.readings import Blocks, Readings, TapRequest
 from gta.models.cls_only import features_cls, needs_all_tokens, pools_cls
+from gta.models.cls_row import cls_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +35,7 @@ OF_QUERIES_AND_KEYS = (*OF_CLS, "queries_keys")
 
 
 class Taps:
-    """Reads a ViT for as long as the context lasts.
+    """Take readings of a ViT while the context lasts.
 
     ::
 
@@ -88,7 +89,7 @@ class Taps:
             self._handles.pop().remove()
 
     def take(self) -> Readings:
-        """What the last forward pass showed, once.
+        """Readings of the last forward pass, once.
 
         Raises:
             RuntimeError: no forward pass ran since the last call.
@@ -96,7 +97,7 @@ class Taps:
         return self.take_each([self._request])[self._request]
 
     def take_each(self, requests: Iterable[TapRequest]) -> dict[TapRequest, Readings]:
-        """As ``take``, in parts: what each of ``requests``, all within the one read, asks for."""
+        """As ``take``, divided among ``requests``, which must lie within the taps' own request."""
         read, self._read = self._read, {}
         try:
             return {request: self._readings(read, request) for request in requests}
@@ -118,7 +119,7 @@ class Taps:
         )
 
     def forward_to_last(self, images: Tensor) -> None:
-        """A forward pass of ``images`` (B, C, H, W) that ends at the last reading asked for.
+        """Forward pass of ``images`` (B, C, H, W) that ends at the last reading requested.
 
         A [cls] row of the last block is computed from the query of [cls] and the keys alone,
         whatever else is read there: the same bits with every request that ends in this block.
@@ -160,7 +161,7 @@ class Taps:
             self._read["queries_keys", block] = queries, keys
         if not any(block in self._blocks[kind] for kind in OF_CLS):
             return
-        row = _cls_row(queries[:, :, :1], keys, scale)
+        row = cls_row(queries[:, :, :1], keys, scale)
         patches = slice(self._model.num_prefix_tokens, None)
         if block in self._blocks["cls_rows"]:
             self._read["cls_rows", block] = row
@@ -206,13 +207,14 @@ def read_source_each(
     """
     _check_readable(model)
     depth = len(model.blocks)
-    passes: dict[tuple[int, bool], list[TapRequest]] = {}
+    passes: dict[tuple[int, bool, bool], list[TapRequest]] = {}
     for request in dict.fromkeys(requests):
         if request == TapRequest():
-            raise GtaError("taps: no reading is asked for; name at least one in the TapRequest")
+            raise GtaError("taps: no reading is requested; name at least one in the TapRequest")
         blocks = _blocks(request, depth)
         end = depth if request.features else _last(blocks)
-        passes.setdefault((end, end in blocks["queries_keys"]), []).append(request)
+        whole = request.features and needs_all_tokens(request, depth)
+        passes.setdefault((end, end in blocks["queries_keys"], whole), []).append(request)
     readings: dict[TapRequest, Readings] = {}
     for together in passes.values():
         taps = Taps(model, reduce(or_, together))
@@ -220,36 +222,6 @@ def read_source_each(
             taps.forward_to_last(images)
         readings |= taps.take_each(together)
     return readings
-
-
-def _cls_row(query: Tensor, keys: Tensor, scale: float) -> Tensor:
-    """Logits (B, heads, T) of one query (B, heads, 1, d) and keys (B, heads, T, d), in float32."""
-    # In half precision the difference of two rows would be lost in their rounding.
-    if query.dtype.itemsize < 4:
-        row: Tensor = _HalfRow.apply(query, keys, scale)
-        return row
-    return ((query * scale) @ keys.transpose(-2, -1)).squeeze(-2)
-
-
-class _HalfRow(torch.autograd.Function):
-    """A query row of half-precision keys in float32, without float32 keys kept for the gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, keys: Tensor, scale: float) -> Tensor:
-        ctx.save_for_backward(query, keys)
-        ctx.scale = scale
-        with torch.autocast(query.device.type, enabled=False):
-            row = (query.float() * scale) @ keys.float().transpose(-2, -1)
-        return row.squeeze(-2)
-
-    @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, Tensor, None]:
-        query, keys = ctx.saved_tensors
-        gradient = outputs[0].unsqueeze(-2)  # (B, heads, 1, T)
-        with torch.autocast(query.device.type, enabled=False):
-            of_query = (gradient @ keys.float()) * ctx.scale
-            of_keys = gradient.transpose(-2, -1) * (query.float() * ctx.scale)
-        return of_query.to(query.dtype), of_keys.to(keys.dtype), None
 
 
 def _query_and_keys(attention: Attention, x: Tensor, queries: slice = slice(1)) -> None:

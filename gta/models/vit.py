@@ -46,12 +46,14 @@ def create(
     )
     patch = model.patch_embed.patch_size[0]
     if image_size % patch:
-        raise GtaError(f"image_size {image_size} is no multiple of {architecture}'s patch, {patch}")
+        raise GtaError(
+            f"image_size {image_size} is not a multiple of {architecture}'s patch, {patch}"
+        )
     return model
 
 
 def initialise_head(model: VisionTransformer, std: float, seed: int) -> None:
-    """Draw the head's weights from a truncated normal, its bias 0, by the run's seed alone.
+    """Draw the head's weights from a truncated normal by the run's seed alone; its bias is 0.
 
     Args:
         model: on the CPU, with a linear head.

@@ -1,4 +1,4 @@
-"""The device that trains, and what it says of itself."""
+"""The training device: choice, name and peak memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gta.errors import GtaError
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is the first GPU, or the CPU where there is none.
+    """The device of this name; ``auto`` is the first GPU, or the CPU if there is none.
 
     Raises:
         GtaError: if it is not there.
@@ -27,20 +27,20 @@ def pick_device(name: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """A GPU's name, or how many threads the CPU gives."""
+    """A GPU's name, or the CPU's number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu x {torch.get_num_threads()}"
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Let ``peak_memory`` of a GPU begin anew."""
+    """Reset what ``peak_memory`` of a GPU measures."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> float:
-    """MiB: of the GPU since the last reset, of the process on a CPU."""
+    """Peak memory in MiB: of the GPU since the last reset, or of the process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -51,7 +51,7 @@ class Mixed:
     box: Box | None = None
 
     def part(self, images: slice) -> Mixed:
-        """Some images of the batch and their labels; what was mixed into them stays."""
+        """The batch restricted to some images; what was mixed into them stays."""
         return replace(
             self,
             images=self.images[images],
@@ -62,7 +62,7 @@ class Mixed:
 
 @dataclass(frozen=True)
 class Mix:
-    """How a batch is mixed and what its labels then are; as it stands here: not at all.
+    """A way of mixing a batch and its labels; this base class leaves both as they are.
 
     ::
 

@@ -1,4 +1,4 @@
-"""How weights are updated: the learning rate over the iterations, and AdamW's groups."""
+"""The learning-rate schedule and the optimiser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1 (what schedulers send before they kill) end a job at its next safe point."""
+"""SIGTERM and SIGUSR1, which schedulers send before they kill, end a job at its next safe point."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENDING = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stopped(SystemExit):
-    """The job ends because a signal asked it to, with the status that a shell gives: 128 + n."""
+    """A signal ended the job; its exit status is 128 + n, as a shell's."""
 
     def __init__(self, number: signal.Signals) -> None:
         """Hold the signal's status as ``code``."""
@@ -21,14 +21,14 @@ class Stopped(SystemExit):
 
 
 class Signals:
-    """Notes the signals in ``ENDING`` for as long as the context lasts, and does no more.
+    """Record the signals in ``ENDING`` while the context lasts; do nothing else.
 
     Attributes:
-        received: the first that came, None before.
+        received: the first signal that came, None before.
     """
 
     def __init__(self) -> None:
-        """Change no handler before the context opens."""
+        """Install no handler before the context opens."""
         self.received: signal.Signals | None = None
         self._former: dict[signal.Signals, Any] = {}
 
@@ -46,7 +46,7 @@ class Signals:
         self.received = self.received or signal.Signals(number)
 
     def check(self) -> None:
-        """Go no further after a signal.
+        """Stop if a signal has come.
 
         Raises:
             Stopped: one has come.
@@ -56,5 +56,5 @@ class Signals:
 
 
 def say(line: str) -> None:
-    """Tell the user, in the job's log or on the terminal."""
+    """Print a line on stderr, for the job's log or the terminal."""
     print(line, file=sys.stderr, flush=True)

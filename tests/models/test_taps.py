@@ -337,5 +337,5 @@ def test_what_cannot_be_read_is_an_error():
     checkpointed.set_grad_checkpointing()
     with pytest.raises(GtaError, match="gradient checkpointing"):
         Taps(checkpointed, EVERYTHING)
-    with pytest.raises(GtaError, match="no reading is asked for"):
+    with pytest.raises(GtaError, match="no reading is requested"):
         read_source(vit(), images_for(vit()), TapRequest())

@@ -56,8 +56,8 @@ def test_drop_path_grows_with_depth():
     ("architecture", "side", "message"),
     [
         ("vit_mini", 16, "no architecture 'vit_mini'; known: vit_mini_patch8, "),
-        ("vit_mini_patch8", 20, "image_size 20 is no multiple of vit_mini_patch8's patch, 8"),
-        ("vit_small_patch14_dinov2", 232, "image_size 232 is no multiple of "),
+        ("vit_mini_patch8", 20, "image_size 20 is not a multiple of vit_mini_patch8's patch, 8"),
+        ("vit_small_patch14_dinov2", 232, "image_size 232 is not a multiple of "),
     ],
 )
 def test_what_cannot_be_built_is_an_error(architecture, side, message):

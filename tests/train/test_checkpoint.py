@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -339,6 +341,16 @@ def test_a_checkpoint_runs_no_code(interrupted, capsys):
     torch.save({"identity": {}, "state": Path("x")}, path)
     assert iterations_trained(study, run) == [1, 2, 3, 4]
     assert "damaged (Weights only load failed)" in capsys.readouterr().err
+
+
+def test_how_far_a_run_is_stands_beside_its_checkpoint(interrupted):
+    study, run, path = interrupted
+    progress = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert (progress["iteration"], progress["iterations"]) == (2, 4)
+    assert progress["seconds"] > 0
+    assert datetime.fromisoformat(progress["updated"]).tzinfo is not None
+    train_runs(study, [run], "cpu")
+    assert not path.parent.exists()
 
 
 def test_a_state_is_taken_back_bit_for_bit(interrupted):

@@ -125,6 +125,24 @@ def test_the_log_says_how_long_training_waited_for_images(make_study, capsys, mo
     assert 0 < float(said[3]) < 100
 
 
+def test_each_source_is_read_once(make_study, monkeypatch):
+    study = make_study()
+    read: list[Path] = []
+    original = Path.read_bytes
+
+    def reading(self: Path) -> bytes:
+        read.append(self)
+        return original(self)
+
+    monkeypatch.setattr(Path, "read_bytes", reading)
+    for opener in ("safe_open", "load_file"):
+        monkeypatch.setattr(f"gta.models.sources.{opener}", None, raising=False)
+    runs = [run_of(study), run_of(study, "gta", lam=1.0), run_of(study, source="tiny_supervised")]
+    train_runs(study, runs, "cpu")
+    sources = [study.weights(name) for name in ("tiny_ibot", "tiny_supervised")]
+    assert sorted(path for path in read if path.suffix == ".safetensors") == sorted(sources)
+
+
 def test_progress_is_told_each_iteration(make_study):
     study = make_study()
     run = run_of(study)
