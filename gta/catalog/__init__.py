@@ -1,7 +1,12 @@
 """What is known of each mix, source, data set and architecture, as data (no torch here)."""
 
 from gta.catalog.accelerators import ACCELERATORS, UTILISATION, AcceleratorInfo
-from gta.catalog.architectures import ARCHITECTURES, ArchitectureInfo
+from gta.catalog.architectures import (
+    ARCHITECTURES,
+    ArchitectureInfo,
+    find_architecture,
+    timm_names,
+)
 from gta.catalog.archives import Archive, Form
 from gta.catalog.corruptions import CORRUPTIONS
 from gta.catalog.datasets import (
@@ -40,4 +45,6 @@ __all__ = [
     "Form",
     "Protocol",
     "SourceInfo",
+    "find_architecture",
+    "timm_names",
 ]

@@ -1,10 +1,17 @@
-"""The vision transformers."""
+"""The vision transformers: those of the catalog, and timm's by their names."""
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+# Modules of timm whose registered models are plain ViTs that taps can read.
+TIMM_MODULES = ("vision_transformer", "deit")
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,39 @@ ARCHITECTURES: MappingProxyType[str, ArchitectureInfo] = MappingProxyType(
             MappingProxyType({"patch_size": 16, "embed_dim": 64, "depth": 3, "num_heads": 2}),
         ),
         "vit_small_patch16_224": ArchitectureInfo("vit_small_patch16_224"),
+        # MoCo v3's and SDSSL's ViT-S: timm's but for 12 heads of 32 in place of 6 of 64
+        "vit_small_moco_patch16_224": ArchitectureInfo(
+            "vit_small_patch16_224", MappingProxyType({"num_heads": 12})
+        ),
+        # SDSSL's ViT-Ti: 6 heads of 32 in place of 3 of 64
+        "vit_tiny_sdssl_patch16_224": ArchitectureInfo(
+            "vit_tiny_patch16_224", MappingProxyType({"num_heads": 6})
+        ),
+        # as MAE, MFM and SemMAE fine-tune: the mean of the patches, and a norm behind it
+        "vit_base_pooled_patch16_224": ArchitectureInfo(
+            "vit_base_patch16_224", MappingProxyType({"global_pool": "avg"})
+        ),
         "vit_small_patch14_dinov2": ArchitectureInfo("vit_small_patch14_dinov2"),
     }
 )
+
+
+def find_architecture(name: str) -> ArchitectureInfo | None:
+    """An architecture of the catalog, or a ViT of timm by its name; None if neither has it."""
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    return ArchitectureInfo(name) if name in timm_names() else None
+
+
+@cache
+def timm_names() -> frozenset[str]:
+    """Names of timm's plain ViTs, from its source files: importing it takes seconds."""
+    found = importlib.util.find_spec("timm")
+    if found is None or found.origin is None:
+        return frozenset()
+    folder = Path(found.origin).parent / "models"
+    names: set[str] = set()
+    for module in TIMM_MODULES:
+        text = (folder / f"{module}.py").read_text(encoding="utf-8")
+        names.update(re.findall(r"^@register_model\ndef (\w+)\(", text, flags=re.MULTILINE))
+    return frozenset(name for name in names if "distilled" not in name)

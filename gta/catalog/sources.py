@@ -14,11 +14,16 @@ class SourceInfo:
 
     Attributes:
         title: name in tables and figures.
-        architecture: key of ``ARCHITECTURES``.
+        architecture: as ``gta.catalog.architectures`` knows it.
         objective: how it was trained, in a few words.
-        shipped: file name inside ``gta/models/weights``; None where it must be fetched or placed.
-        archive: the official file; None where it is shipped or comes from the hub alone.
-        hub: timm's name of it on the Hugging Face hub, taken where the file cannot be had.
+        shipped: file name inside ``gta/models/weights``; None if it must be fetched or placed.
+        archive: the official file; None if it is shipped or on the hub only.
+        hub: its name on the Hugging Face hub, taken if the file is not available.
+        key: which backbone of the file; None if it holds one.
+        in_channels: input channels of its patch embedding that are R, G, B.
+        heads: its attention heads, where neither the file nor its layout tells.
+        licence: of the weights, as their publisher states it.
+        note: what [cls] means there, and what is not proved.
     """
 
     title: str
@@ -27,6 +32,11 @@ class SourceInfo:
     shipped: str | None = None
     archive: Archive | None = None
     hub: str | None = None
+    key: str | None = None
+    in_channels: tuple[int, ...] | None = None
+    heads: int | None = None
+    licence: str = ""
+    note: str = ""
 
 
 _FACEBOOK = "https://dl.fbaipublicfiles.com"

@@ -38,11 +38,13 @@ def prepare_source(study: Study, name: str, progress: Progress | None = None) ->
     info, path = study.source_info(name), study.weights(name)
     with path_lock(path):
         if info.shipped is None:
+            from gta.models.published import Choice
             from gta.models.sources import convert
 
             origin = original(study, name, progress)
             note_seen(study, name)
-            convert(origin, info.architecture, path)
+            choice = Choice(info.key, info.in_channels, info.heads)
+            convert(origin, info.architecture, path, choice)
             mark_used([origin])
             return path
         with as_file(files("gta.models") / "weights" / info.shipped) as shipped:

@@ -8,17 +8,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
+from gta.catalog import ARCHITECTURES
 from gta.data.fetch.archives import Checked
 from gta.errors import GtaError
 from gta.files import atomic_write
-from gta.models.published import read_checkpoint, some, to_timm
+from gta.models.checkpoints import read_checkpoint
+from gta.models.published import Backbone, Choice, some, to_timm
 from gta.models.vit import create
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 ANY_SIDE = 224  # pixels; patches of 8, 14 and 16 divide it
 
 
-def convert(origin: Checked, architecture: str, path: Path) -> None:
+def convert(origin: Checked, architecture: str, path: Path, choice: Choice | None = None) -> None:
     """Write a checkpoint's backbone as float32 safetensors in timm's names.
 
     Its metadata say where it comes from: architecture; origin, origin_sha256 and origin_form (the
@@ -35,21 +37,76 @@ def convert(origin: Checked, architecture: str, path: Path) -> None:
     part of the backbone); weights_digest.
 
     Raises:
-        GtaError: if the file is no checkpoint of the architecture, or ``path`` cannot be written.
+        GtaError: if the file is not a checkpoint of the architecture (also by its number of
+            attention heads, which no tensor's shape tells), or ``path`` cannot be written.
     """
-    backbone = to_timm(read_checkpoint(origin.path), origin.path)
-    load_backbone(create(architecture, ANY_SIDE, num_classes=0), backbone.weights, origin.path)
+    backbone = to_timm(read_checkpoint(origin.path), origin.path, choice or Choice())
+    model = create(architecture, ANY_SIDE, num_classes=0)
+    _check_heads(backbone, model, architecture, origin.path)
+    weights, unused = _for_pooling(backbone.weights, model)
+    load_backbone(model, weights, origin.path)
     metadata = {
         "architecture": architecture,
-        "dropped": ", ".join(backbone.dropped),
+        "dropped": ", ".join(sorted((*backbone.dropped, *unused))),
         "origin": origin.path.name,
         "origin_form": backbone.form,
         "origin_sha256": origin.sha256,
-        "weights_digest": weights_digest(backbone.weights),
+        "weights_digest": weights_digest(weights),
     }
-    content = _in_order(save(backbone.weights, metadata))
+    content = _in_order(save(weights, metadata))
     with atomic_write(path) as hidden:
         hidden.write_bytes(content)
+
+
+def _check_heads(
+    backbone: Backbone, model: VisionTransformer, architecture: str, path: Path
+) -> None:
+    """Check the number of attention heads against what the checkpoint says or is known of it.
+
+    Tensors have the same shapes whatever the number of heads: a wrong one gives other features
+    and attention without an error.
+
+    Raises:
+        GtaError: if they differ.
+    """
+    block: Any = model.blocks[0]
+    heads = int(block.attn.num_heads)
+    if backbone.heads is None or backbone.heads[0] == heads:
+        return
+    declared, where = backbone.heads
+    same = [
+        name
+        for name, info in ARCHITECTURES.items()
+        if info.kwargs.get("num_heads") == declared and name.startswith(architecture[:9])
+    ]
+    raise GtaError(
+        f"{path}: has {declared} attention heads by {where}, and {architecture} has {heads}: its "
+        "shapes would fit and its attention would be wrong",
+        remedy=f"take the architecture {' or '.join(same) or f'with {declared} heads'}, or say "
+        f"`heads: {heads}` in the source's stanza if the file is otherwise",
+    )
+
+
+def _for_pooling(
+    weights: Mapping[str, Tensor], model: VisionTransformer
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Weights for a model that pools patches, and the names that it does not use.
+
+    Such a model has a new norm behind the pooling (``fc_norm``) in place of the one before it,
+    as MAE fine-tunes.
+    """
+    fitted = dict(weights)
+    norm = model.fc_norm
+    if not isinstance(norm, torch.nn.LayerNorm) or "fc_norm.weight" in weights:
+        return fitted, []
+    unused = [str(name) for name in ("norm.weight", "norm.bias") if name in fitted]
+    if isinstance(model.norm, torch.nn.Identity):
+        for name in unused:
+            del fitted[name]
+        width = int(model.embed_dim)
+        fitted |= {"fc_norm.weight": torch.ones(width), "fc_norm.bias": torch.zeros(width)}
+        return fitted, unused
+    return fitted, []
 
 
 def _in_order(content: bytes) -> bytes:

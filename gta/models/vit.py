@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from gta.catalog import ARCHITECTURES
+from gta.catalog import ARCHITECTURES, find_architecture
 from gta.errors import GtaError
 
 if TYPE_CHECKING:
@@ -19,17 +19,19 @@ def create(
     """Build a ViT with random weights.
 
     Args:
-        architecture: key of ``gta.catalog.ARCHITECTURES``.
+        architecture: of the catalog, or a ViT of timm by its name.
         image_size: side of the square input, pixels.
         num_classes: outputs of the head; 0 for none.
         drop_path: stochastic depth rate of the last block.
 
     Raises:
-        GtaError: if the architecture is unknown or the image size does not suit its patches.
+        GtaError: if the architecture is unknown, is not a plain ViT, or the image size does not
+            suit its patches.
     """
-    if architecture not in ARCHITECTURES:
-        raise GtaError(f"no architecture {architecture!r}; known: {', '.join(ARCHITECTURES)}")
-    info = ARCHITECTURES[architecture]
+    info = find_architecture(architecture)
+    if info is None:
+        known = ", ".join(ARCHITECTURES)
+        raise GtaError(f"no architecture {architecture!r}; known: {known}, and timm's ViTs")
     kwargs = {
         **info.kwargs,
         "img_size": image_size,
@@ -44,6 +46,8 @@ def create(
         if info.timm_name is None
         else cast("VisionTransformer", timm.create_model(info.timm_name, **kwargs))
     )
+    if not isinstance(model, VisionTransformer):
+        raise GtaError(f"architecture {architecture}: timm's {type(model).__name__} is not a ViT")
     patch = model.patch_embed.patch_size[0]
     if image_size % patch:
         raise GtaError(

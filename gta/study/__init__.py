@@ -492,10 +492,11 @@ class Study:
     def _made_of(self, source: str) -> list[Any]:
         info = self.source_info(source)
         file = (info.archive.file, info.archive.sha256) if info.archive else None
-        made_of = [info.architecture, info.shipped, file, info.hub]
+        made_of: list[Any] = [info.architecture, info.shipped, file, info.hub]
         if source in self.config.own_sources:
             # where it lies, since other projects may share the store
             made_of.append(str(self.source_place(file[0] if file else "").absolute()))
+            made_of += [info.key, info.in_channels, info.heads]
         return made_of
 
     def title(self, run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -22,6 +23,8 @@ from gta.catalog import (
     DatasetInfo,
     Drawn,
     SourceInfo,
+    find_architecture,
+    timm_names,
 )
 from gta.methods import METHODS
 from gta.study.figures import Figures, Segmentation
@@ -42,6 +45,18 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 # whole, or its first digits
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$"), AfterValidator(str.lower)]
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
+
+
+def _architecture(name: str) -> str:
+    """The name, if it is one of the catalog or of timm; else a ValueError with the nearest."""
+    if find_architecture(name) is None:
+        near = get_close_matches(name, [*ARCHITECTURES, *timm_names()], n=3)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(
+            f"there is no architecture {name!r}; known: {', '.join(ARCHITECTURES)}, and timm's "
+            f"ViTs by their names{meant}"
+        )
+    return name
 
 
 class Augment(Strict):
@@ -137,7 +152,7 @@ class Recipe(Strict):
     @field_validator("architecture")
     @classmethod
     def _known_architecture(cls, value: str) -> str:
-        return one_of(value, "architecture", ARCHITECTURES)
+        return _architecture(value)
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Recipe:
@@ -252,11 +267,14 @@ class OwnSource(Strict):
     url: Annotated[str, Field(pattern=r"^https?://[^?#]+/[^/?#]+(\?[^#]*)?$")] | None = None
     hub: str | None = None
     sha256: Sha256 | None = None
+    key: str | None = None
+    in_channels: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    heads: Annotated[int, Field(gt=0)] | None = None
 
     @field_validator("architecture")
     @classmethod
     def _known_architecture(cls, value: str) -> str:
-        return one_of(value, "architecture", ARCHITECTURES)
+        return _architecture(value)
 
     @model_validator(mode="after")
     def _one_origin(self) -> OwnSource:
@@ -275,7 +293,14 @@ class OwnSource(Strict):
         elif self.url is not None:
             archive = Archive(_file_name(self.url), (self.url,), sha256=self.sha256, own=True)
         return SourceInfo(
-            self.title, self.architecture, "the user's own", archive=archive, hub=self.hub
+            self.title,
+            self.architecture,
+            "the user's own",
+            archive=archive,
+            hub=self.hub,
+            key=self.key,
+            in_channels=self.in_channels,
+            heads=self.heads,
         )
 
 
@@ -425,7 +450,7 @@ class Config(Strict):
     def _known_architectures(cls, values: dict[str, str]) -> dict[str, str]:
         for source, architecture in values.items():
             one_of(source, "source of the catalog", SOURCES)
-            one_of(architecture, "architecture", ARCHITECTURES)
+            _architecture(architecture)
         return values
 
     @field_validator("datasets")

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gta.errors import GtaError
-from gta.models.published import read_checkpoint, to_timm
+from gta.models.checkpoints import read_checkpoint
+from gta.models.published import to_timm
 
 ANCHOR = "patch_embed.proj.weight"
 
@@ -161,7 +162,7 @@ def test_a_payload_is_refused_and_does_not_run(save, path, tmp_path):
     save({"state_dict": OURS, "args": Payload(f"touch {canary}")}, path)
     said = error_of(lambda: read_checkpoint(path), path)
     assert said.startswith(f"refused: to be read it wants to call {os.system.__module__}.system")
-    assert said.endswith("besides tensors only argparse.Namespace is let in")
+    assert said.endswith("torch.save(model.state_dict(), file)")
     assert not canary.exists()
 
 
@@ -242,11 +243,11 @@ BESIDE = "has 1 tensors beside the backbone backbone that are not known: "
         (TRAINING, f"{NOWHERE}optimizer, epoch, args"),
         ({"student": OURS}, f"{NOWHERE}student"),
         ({"teacher": {}, "student": OURS}, f"{NOWHERE}teacher, student"),
-        (head("conv1.weight"), f"is no ViT, it has no {ANCHOR}; it holds: conv1.weight"),
-        (head(f"no_{ANCHOR}"), f"is no ViT, it has no {ANCHOR}; it holds: no_{ANCHOR}"),
+        (head("conv1.weight"), f"is not a ViT, it has no {ANCHOR}; it holds: conv1.weight"),
+        (head(f"no_{ANCHOR}"), f"is not a ViT, it has no {ANCHOR}; it holds: no_{ANCHOR}"),
         (
             {"model": under("student.", OURS) | under("teacher.", OURS)},
-            "holds 2 backbones: student., teacher.; keep one of them",
+            "holds 2 backbones: student., teacher.; choose one by `key:`",
         ),
         (under("backbone.", OURS) | head("neck.weight"), f"{BESIDE}neck.weight"),
         (under("backbone.", OURS) | head("norm.bias"), f"{BESIDE}norm.bias"),
@@ -262,7 +263,7 @@ def test_a_checkpoint_without_one_whole_backbone_is_an_error(content, message):
 
 
 def test_what_is_not_known_is_kept_for_the_strict_loading_to_refuse():
-    """Only parts that are known by name are left out; a register token is none of them."""
-    found = to_timm(OURS | head("register_tokens", "header.weight"), Path("w.pth"))
-    assert found.weights.keys() == OURS.keys() | {"register_tokens", "header.weight"}
+    """Only parts that are known by name are dropped."""
+    found = to_timm(OURS | head("neck.weight", "header.weight"), Path("w.pth"))
+    assert found.weights.keys() == OURS.keys() | {"neck.weight", "header.weight"}
     assert found.dropped == ()

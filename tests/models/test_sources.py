@@ -387,7 +387,7 @@ def another_shape(weights: dict[str, Tensor]) -> None:
     ("change", "message"),
     [
         (removed, "lacks 1 of the model's keys: blocks.2.norm1.bias"),
-        (added, "has 1 keys the model does not use: register_tokens"),
+        (added, "has 1 keys the model does not use: reg_token"),
         (another_shape, "patch_embed.proj.weight has shape (64, 3, 16, 16), the model's is (64, "),
     ],
 )

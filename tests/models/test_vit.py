@@ -17,6 +17,9 @@ SIDES = {
     "vit_mini_patch8": 24,
     "vit_mini_patch16": 32,
     "vit_small_patch16_224": 32,
+    "vit_small_moco_patch16_224": 32,
+    "vit_tiny_sdssl_patch16_224": 32,
+    "vit_base_pooled_patch16_224": 32,
     "vit_small_patch14_dinov2": 28,
 }
 
