@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isnan, nan, sqrt
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -18,54 +18,51 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from docs.make import learning_rates, stamp
+from docs.make.page import DOCS, fill, table_of
 from gta import results
 from gta.figures.style import look, save
 from gta.results import read_part
 from gta.study import RUN_FIELDS, Run, Study
 from gta.tables import select
+from gta.tables.intervals import measure_pairs, pairs_of
+from gta.tables.kinds.gains import half_width
 
-DOCS = Path(__file__).resolve().parents[1]
 CONFIG = DOCS.parent / "config" / "flowers.yaml"
+RATES = DOCS.parent / "config" / "flowers-lr.yaml"
 HEAD = Path(__file__).with_name("flowers.head.md")
 PAGE, COMMAND = DOCS / "flowers.md", "python -m docs.make flowers"
-SOURCES = [Path(__file__), HEAD, Path(learning_rates.__file__), CONFIG]
+SOURCES = [Path(__file__), HEAD, Path(learning_rates.__file__), CONFIG, RATES]
 CEILING = 99.0  # percent of a run's highest training accuracy that counts as the ceiling
 SMOOTH = 20  # iterations over which training accuracy, of single batches, is averaged
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference over seeds with Student's 95 % interval; NaN ends below two seeds."""
+    """A mean difference with the ends of its 95 % interval; NaN where it is not known."""
 
-    mean: float
-    half: float
-    n: int
+    mean: float = nan
+    low: float = nan
+    high: float = nan
 
     @classmethod
     def of(cls, values: pd.Series[float]) -> Difference:
-        """Of one difference for each seed."""
-        from scipy import stats
-
+        """Of one value for each seed, with Student's interval; no interval below two seeds."""
         numbers = values.dropna().to_numpy()
         if not len(numbers):
-            return cls(nan, nan, 0)
-        half = nan
-        if len(numbers) > 1:
-            quantile = stats.t.ppf(0.975, len(numbers) - 1)
-            half = float(quantile * numbers.std(ddof=1) / sqrt(len(numbers)))
-        return cls(float(numbers.mean()), half, len(numbers))
+            return cls()
+        mean, half = float(numbers.mean()), half_width(numbers)
+        return cls(mean, mean - half, mean + half)
 
     @property
     def sign(self) -> int:
         """1 or -1 where the interval lies on one side of zero; 0 where it holds zero."""
-        if isnan(self.half):
-            return 0
-        return int(self.mean - self.half > 0) - int(self.mean + self.half < 0)
+        return int(self.low > 0) - int(self.high < 0)
 
     def __str__(self) -> str:
         if isnan(self.mean):
             return "-"
-        return f"{self.mean:+z.1f}" + ("" if isnan(self.half) else f" ± {self.half:.1f}")
+        ends = "" if isnan(self.low) else f" [{self.low:+z.1f}, {self.high:+z.1f}]"
+        return f"{self.mean:+z.1f}{ends}"
 
 
 VERDICTS = {1: "**supported**", -1: "**contradicted**", 0: "not decided"}
@@ -73,7 +70,7 @@ VERDICTS = {1: "**supported**", -1: "**contradicted**", 0: "not decided"}
 
 def verdict(difference: Difference, expected: int) -> str:
     """What an interval says of a claim on the sign of a difference."""
-    if difference.n == 0:
+    if isnan(difference.mean):
         return "not run"
     return VERDICTS[difference.sign * expected]
 
@@ -84,6 +81,18 @@ def by_seed(metrics: pd.DataFrame, method: str, rate: float, lam: float) -> pd.D
         (metrics["method"] == method) & (metrics["rate"] == rate) & (metrics["lam"] == lam)
     ].set_index("seed")
     return pd.DataFrame({"acc1": found["acc1"], "mass": 100 * found["attention_mass"]})
+
+
+def gains(study: Study, metrics: pd.DataFrame) -> dict[tuple[str, float, float], Difference]:
+    """Accuracy less fine-tuning's of each cell that has all seeds, by method, rate and lambda.
+
+    The interval is the two-way one, over seeds and test images (``gta.tables.intervals``).
+    """
+    measured = measure_pairs(study, pairs_of(study, metrics)).to_pylist()
+    return {
+        (row["method"], row["rate"], row["lam"]): Difference(row["gain"], row["low"], row["high"])
+        for row in measured
+    }
 
 
 def chosen_lam(selected: pd.DataFrame, method: str, rate: float) -> float:
@@ -105,14 +114,14 @@ def claims(study: Study, metrics: pd.DataFrame, selected: pd.DataFrame, before: 
         selected: the chosen lambdas.
         before: attention mass of the source before training, percent.
     """
-    rows = []
+    rows, gained = [], gains(study, metrics)
     for rate in study.config.rates:
         tuned = by_seed(metrics, "finetune", rate, 0.0)
         lam = chosen_lam(selected, "gta", rate)
         guided = by_seed(metrics, "gta", rate, lam)
         drift = Difference.of(tuned["mass"] - before)
         held = Difference.of(guided["mass"] - tuned["mass"])
-        gain = Difference.of(guided["acc1"] - tuned["acc1"])
+        gain = gained.get(("gta", rate, lam), Difference())
         rows.append(
             {
                 "rate": f"{rate:g} %",
@@ -129,6 +138,7 @@ def claims(study: Study, metrics: pd.DataFrame, selected: pd.DataFrame, before: 
 def bought(study: Study, metrics: pd.DataFrame) -> str:
     """How accuracy and attention mass go together over GTA's lambdas, at each rate."""
     rows: list[dict[str, Any]] = []
+    gained = gains(study, metrics)
     for rate in study.config.rates:
         tuned = by_seed(metrics, "finetune", rate, 0.0)
         for lam in study.grid("gta"):
@@ -141,7 +151,7 @@ def bought(study: Study, metrics: pd.DataFrame) -> str:
                     "λ": f"{lam:g} {study.methods.lam_of('gta')}",
                     "seeds": str(len(guided)),
                     "accuracy less fine-tuning's": str(
-                        Difference.of(guided["acc1"] - tuned["acc1"])
+                        gained.get(("gta", rate, lam), Difference())
                     ),
                     "mass less fine-tuning's": str(Difference.of(guided["mass"] - tuned["mass"])),
                 }
@@ -154,7 +164,7 @@ def masses(study: Study, metrics: pd.DataFrame, before: float) -> str:
     table = metrics.assign(mass=100 * metrics["attention_mass"])
     order = {method: place for place, method in enumerate(study.methods)}
     groups = table.groupby(["method", "lam", "rate"])["mass"]
-    cells = groups.apply(Difference.of).unstack("rate")
+    cells = groups.apply(_mean_and_half).unstack("rate")
     cells = cells.reindex(sorted(cells.index, key=lambda key: (order[key[0]], key[1])))
     rows = [{"method": "Pre-trained", "λ": "", **{f"{r:g} %": f"{before:.1f}" for r in cells}}]
     for (method, lam), line in cells.iterrows():
@@ -164,10 +174,14 @@ def masses(study: Study, metrics: pd.DataFrame, before: float) -> str:
             "λ": f"{lam:g} {study.methods.lam_of(method)}".rstrip() if several else "",
         }
         for rate, cell in line.items():
-            known = isinstance(cell, Difference)
-            row[f"{rate:g} %"] = str(cell).lstrip("+") if known else "-"
+            row[f"{rate:g} %"] = cell if isinstance(cell, str) else "-"
         rows.append(row)
     return markdown(pd.DataFrame(rows))
+
+
+def _mean_and_half(values: pd.Series[float]) -> str:
+    half = half_width(values.to_numpy())
+    return f"{values.mean():.1f}" + ("" if isnan(half) else f" ± {half:.1f}")
 
 
 def histories(study: Study, metrics: pd.DataFrame) -> Iterator[tuple[Run, pd.DataFrame]]:
@@ -268,14 +282,12 @@ def markdown(table: pd.DataFrame) -> str:
     return table.to_markdown(index=False, disable_numparse=True)
 
 
-def table_file(study: Study, name: str) -> str:
-    """A table as the workflow wrote it, its headings one level down."""
-    text = (study.folder / "tables" / f"{name}.md").read_text(encoding="utf-8")
-    return text.replace("## ", "#### ").replace("# ", "### ", 1)
-
-
 def write(study: Study | None = None, page: Path = PAGE) -> None:
     """Write the page, and its pictures into ``images/`` beside it.
+
+    Args:
+        study: that of config/flowers.yaml.
+        page: where to write.
 
     Raises:
         GtaError: if a result that it is made of is missing.
@@ -298,14 +310,11 @@ def write(study: Study | None = None, page: Path = PAGE) -> None:
         "MASSES": masses(study, metrics, before),
         "CEILING": ceiling(study, metrics),
         **{
-            f"TABLE {name}": table_file(study, name)
+            f"TABLE {name}": table_of(study, name)
             for name in ("flowers", "flowers_masks", "optimism")
         },
     }
-    text = HEAD.read_text(encoding="utf-8")
-    for name, part in parts.items():
-        text = text.replace(f"<!-- {name} -->", part)
-    page.write_text(text, encoding="utf-8")
+    page.write_text(fill(HEAD, parts), encoding="utf-8")
 
 
 if __name__ == "__main__":

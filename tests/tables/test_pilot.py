@@ -175,6 +175,7 @@ def test_the_command_runs_the_second_part_with_the_nearest_reading(
             rows = [
                 {field: getattr(run, field) for field in RUN_FIELDS}
                 | {"acc1": papers(reference, run.dataset, run.rate) + OFF.get(run.method, 0.0)}
+                | {"recipe_digest": self.study.digest(run)}
                 for run in self.study.runs
             ]
             schema = pa.schema([*results.IDENTITY, *results.METRICS])
