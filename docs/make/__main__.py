@@ -13,7 +13,17 @@ from typing import Any
 from gta.errors import GtaError
 
 # A module with PAGE, COMMAND, SOURCES and write() for each.
-PAGES = ("mini", "flowers", "grocery", "store", "fidelity", "faults", "coverage", "performance")
+PAGES = (
+    "mini",
+    "flowers",
+    "grocery",
+    "grocery_mean",
+    "store",
+    "fidelity",
+    "faults",
+    "coverage",
+    "performance",
+)
 
 
 def writer(name: str) -> Any:

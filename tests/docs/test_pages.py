@@ -16,6 +16,7 @@ UNSTAMPED = {
     "mini": "20 minutes of `snakemake`",
     "flowers": "hours of `snakemake --configfile config/flowers.yaml`",
     "grocery": "8 hours of `snakemake --configfile config/grocery.yaml`",
+    "grocery_mean": "nine runs of config/grocery-mean.yaml",
     "store": "the trained models of the grocery study",
     "performance": "`make bench` on a quiet machine",
 }
