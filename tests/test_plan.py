@@ -19,6 +19,7 @@ from gta.cli import main
 from gta.data.splits import subset_of
 from gta.data.store import Store
 from gta.errors import GtaError
+from gta.methods.readings import TapRequest
 from gta.models.flops import source_flops, training_flops
 from gta.models.vit import create
 from gta.plan import Calibration, Estimator, Speed, Work, calibrate, disk, of_datasheets, of_runs
@@ -92,7 +93,7 @@ def test_work_of_a_run(tiny_study: Study) -> None:
     model = create("vit_mini_patch8", 48, len(CLASSES))
     run = of_method(tiny_study, "gta")
     gta = methods.create("gta")
-    each = training_flops(model, gta.trains)
+    each = training_flops(model, gta.trains, gta.taps)
     assert gta.source_taps is not None
     heldout = 4 * (8 - 2)  # ceil(8 * 15 %) of each class are taken
     tested = TEST_IMAGES + heldout
@@ -240,7 +241,7 @@ def test_a_batch_too_large_for_a_cpu_is_cut(
 ) -> None:
     recipe = {**tiny_config["recipe"], "batch_size": 768, "precision": "bfloat16"}
     recipe["augment"] = {"randaugment": "rand-m9-mstd0.5-inc1"}
-    each = training_flops(create("vit_mini_patch8", 48, 4), lambda _: True)
+    each = training_flops(create("vit_mini_patch8", 48, 4), lambda _: True, TapRequest())
     monkeypatch.setattr("gta.plan.calibration.CPU_FLOPS", 3 * (each.forward + each.backward))
     found = calibrate(Study({**tiny_config, "recipe": recipe}), torch.device("cpu"), classes=4)
     assert (found.batch, found.wanted) == (3, 768)

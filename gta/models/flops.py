@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from gta.methods.readings import Blocks, TapRequest
-from gta.models.cls_only import pools_cls
+from gta.models.cls_only import needs_all_tokens, pools_cls
 from gta.models.vit import create
 
 if TYPE_CHECKING:
@@ -40,8 +40,12 @@ def outline(architecture: str, image_size: int, num_classes: int) -> VisionTrans
         return create(architecture, image_size, num_classes)
 
 
-def training_flops(model: VisionTransformer, trains: Callable[[str], bool]) -> Flops:
-    """What one image costs in training.
+def training_flops(
+    model: VisionTransformer,
+    trains: Callable[[str], bool],
+    request: TapRequest | None = None,
+) -> Flops:
+    """Operations for one image in training.
 
     The backward pass of a product of activations and weights is two products of its size: one for
     the gradient of the weights, where they train, and one for that of the activations, where
@@ -50,20 +54,27 @@ def training_flops(model: VisionTransformer, trains: Callable[[str], bool]) -> F
     Args:
         model: a timm ``VisionTransformer``; its weights may be on the meta device.
         trains: whether the parameter of a name trains.
+        request: readings that training takes; where they allow it, the last block runs for [cls]
+            alone. None counts the plain pass.
     """
     forward = backward = 0
+    depth = len(model.blocks)
+    shortened = request is not None and pools_cls(model) and not needs_all_tokens(request, depth)
     flows = False  # whether what enters the next product needs a gradient
     tokens, patches = _tokens(model), int(model.patch_embed.num_patches)
     for name, parameter in model.named_parameters():
+        queries = 1 if shortened and name.startswith(f"blocks.{depth - 1}.") else tokens
         if name.endswith("attn.proj.weight"):  # before it, softmax(q k^T) v
-            scores = 4 * tokens * tokens * int(model.embed_dim)
+            scores = 4 * queries * tokens * int(model.embed_dim)
             forward += scores
             backward += 2 * scores * flows
         trained = trains(name)
         if name.endswith(".weight") and parameter.ndim > 1:
             of_patches = name.startswith("patch_embed.")
-            rows = patches if of_patches else 1 if name.startswith("head.") else tokens
+            rows = patches if of_patches else 1 if name.startswith("head.") else queries
             product = 2 * rows * parameter.numel()
+            if name.endswith("attn.qkv.weight"):  # keys and values are of all tokens
+                product = 2 * (queries + 2 * tokens) * parameter.numel() // 3
             forward += product
             backward += product * (trained + (flows and not of_patches))
         flows = flows or trained
@@ -71,7 +82,7 @@ def training_flops(model: VisionTransformer, trains: Callable[[str], bool]) -> F
 
 
 def source_flops(model: VisionTransformer, request: TapRequest) -> int:
-    """What one image costs in a frozen source, which is read no further than its last tap."""
+    """Operations for one image in a frozen source, which is read no further than its last tap."""
     tokens, width, depth = _tokens(model), int(model.embed_dim), len(model.blocks)
     embedding = 2 * int(model.patch_embed.num_patches) * model.patch_embed.proj.weight.numel()
     attention = 8 * tokens * width * width + 4 * tokens * tokens * width

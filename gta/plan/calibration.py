@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from gta.data.batches.augment import Augmenter, Evaluator, Pixels
 from gta.errors import GtaError
-from gta.methods import is_head
+from gta.methods import TapRequest, is_head
+from gta.models.cls_only import Forward, forward_of
 from gta.models.flops import source_flops, training_flops
 from gta.models.sources import Prepared
 from gta.models.vit import create
@@ -95,7 +95,7 @@ class _Bench:
         model = create(recipe.architecture, recipe.image_size, classes)
         weights = {k: v for k, v in model.state_dict().items() if not is_head(k)}
         self.source = Prepared(Path("random weights"), "", weights)
-        each = training_flops(model, self.methods["finetune"].trains)
+        each = training_flops(model, self.methods["finetune"].trains, TapRequest())
         self.forward, self.backward = each.forward, each.backward
         request = self.methods["gta"].source_taps
         assert request is not None
@@ -120,7 +120,8 @@ class _Bench:
         finetune, gta = took["finetune"], took["gta"]
         augmented = self._seconds(lambda: augmenter(pixels, 0).to(self.device))
         model = learners["finetune"].model.eval()
-        tested = self._seconds(lambda: self._test(model, evaluator, pixels))
+        forward = forward_of(model)
+        tested = self._seconds(lambda: self._test(forward, evaluator, pixels))
         threads = torch.get_num_threads()
         gpu = self.device.type == "cuda"
         speed = Speed(
@@ -142,9 +143,9 @@ class _Bench:
         return Learner(run, recipe, method, self.classes, source, self.device)
 
     @torch.inference_mode()
-    def _test(self, model: nn.Module, evaluator: Evaluator, pixels: list[Pixels]) -> None:
+    def _test(self, forward: Forward, evaluator: Evaluator, pixels: list[Pixels]) -> None:
         with arithmetic(self.recipe, self.device):
-            model(evaluator(pixels).to(self.device))
+            forward(evaluator(pixels).to(self.device))
 
     def _seconds(self, work: Callable[[], object]) -> float:
         """Shortest time of a call, once warm."""

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from gta.methods import Method
+from gta.methods import Method, TapRequest
 from gta.models.flops import Flops, outline, source_flops, training_flops
 from gta.plan.sizes import heldout_of, size_of
 from gta.study import Recipe, Run, Study
@@ -161,6 +161,6 @@ class Estimator:
 def _each(model: VisionTransformer, method: Method) -> tuple[Flops, int]:
     request = method.source_taps
     return (
-        training_flops(model, method.trains),
+        training_flops(model, method.trains, method.taps or TapRequest()),
         0 if request is None else source_flops(model, request),
     )

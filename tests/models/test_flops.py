@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from gta import methods
 from gta.catalog import ACCELERATORS
 from gta.methods.readings import TapRequest
+from gta.models.cls_only import forward_of
 from gta.models.flops import outline, source_flops, training_flops
 from gta.models.taps import read_source
 from gta.models.vit import create
@@ -41,9 +42,14 @@ def test_training_costs_what_torch_counts(model: VisionTransformer, name: str) -
         parameter.requires_grad_(method.trains(key))
     side = model.patch_embed.img_size[0]
     image = torch.randn(1, 3, side, side)
-    found = training_flops(model, method.trains)
-    assert found.forward == counted(lambda: model(image))
-    assert found.forward + found.backward == counted(lambda: model(image).sum().backward())
+    request = method.taps or TapRequest()
+    for found, run in (
+        (training_flops(model, method.trains), model),
+        (training_flops(model, method.trains, request), forward_of(model, request)),
+    ):
+        assert found.forward == counted(lambda run=run: run(image))
+        work = counted(lambda run=run: run(image).sum().backward())
+        assert found.forward + found.backward == work
 
 
 @pytest.mark.parametrize(
