@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ from gta.study import Run, Study
 Files = tuple[Path, ...]  # a study's config and its overlays
 
 
-class OverError(Exception):
-    """The time that the studies were given is over."""
+class OverError(BaseException):
+    """The time that the studies were given is over; it is not an error of a run."""
 
 
 def begin(threads: int, device: str) -> None:
@@ -75,7 +76,8 @@ def jobs_of(study: Study, most: int) -> list[list[str]]:
     jobs = []
     for pack in study.packs:
         runs = sorted(pack.runs, key=lambda run: (study.recipe(run).iterations, run.method))
-        jobs += [runs[at : at + most] for at in range(0, len(runs), most)]
+        size = ceil(len(runs) / ceil(len(runs) / most))
+        jobs += [runs[at : at + size] for at in range(0, len(runs), size)]
     jobs.sort(key=lambda runs: (-sum(study.recipe(run).iterations for run in runs), runs[0].seed))
     return [[run.name for run in runs] for runs in jobs]
 
@@ -264,8 +266,8 @@ def main() -> None:
     parser.add_argument("--tries", help="overlay to try learning rates, for each study", **words)
     parser.add_argument("--lr", nargs="+", default=[], help="learning rates to try")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--workers", type=int, default=8, help="processes that train")
-    parser.add_argument("--runs", type=int, default=8, help="most runs of a job")
+    parser.add_argument("--workers", type=int, default=12, help="processes that train")
+    parser.add_argument("--runs", type=int, default=4, help="most runs of a job")
     parser.add_argument("--seconds", type=float, default=86400, help="training stops after these")
     parser.add_argument("--out", type=Path, help="folder for configs and <study>.tar.gz")
     given = parser.parse_args()
