@@ -49,6 +49,8 @@ def _cpu() -> str:
 
 
 def _commit() -> str:
+    if given := os.environ.get("GTA_COMMIT"):
+        return given
     if shutil.which("git") is None:
         return "unknown"
     said = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -114,6 +115,9 @@ def _versions() -> str:
 
 @cache
 def _git_commit() -> str:
+    """The commit of the code; ``GTA_COMMIT`` names that of a copy without its repository."""
+    if given := os.environ.get("GTA_COMMIT"):
+        return given
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
