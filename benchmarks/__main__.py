@@ -53,7 +53,7 @@ def main(
 
     Then results/bench.json and results/benchmarks.json, of which `python -m docs.make performance`
     makes docs/performance.md, are written too. `gpu` alone tests and measures
-    everything on a GPU, within minutes, and writes results/gpu.json and docs/gpu.md.
+    everything on a GPU, within minutes, and writes docs/gpu.json and docs/gpu.md.
     """
     if names == ["gpu"] and not rows:
         raise typer.Exit(_gpu(seconds, out, deit, device, tiny))

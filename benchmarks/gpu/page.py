@@ -1,4 +1,4 @@
-"""docs/gpu.md from results/gpu.json."""
+"""docs/gpu.md from docs/gpu.json."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ STEP_GOAL, PEAK_GOAL, WAIT_GOAL, LOOP_GOAL = 1.25, 0.5, 0.02, 1.2
 
 HEAD = """# On a GPU
 
-Written by `make gpu-check` from `results/gpu.json`; no number here is typed by hand. The command
+Written by `make gpu-check` from [gpu.json](gpu.json); no number here is typed by hand. The command
 runs the tests that need a GPU, then measures training jobs as the workflow starts them: the
-paper's recipe, {architecture} at {side} pixels, {batch} images a step, on {kind}. Images a second
-count each run of a pack. In *resident* jobs each step takes the same batch, which stays on the
-card: the speed of the steps alone. The others read the store, crop and resize on {cores}, and run
-RandAugment on the card or on the cores. The share of the peak is that of the operations which the
-models need (as `gta plan` counts them) over what a product of {product} x {product} bfloat16
-matrices reaches on this card.
+paper's recipe without its mixing, {architecture} at {side} pixels, {batch} images a step, on
+{kind}. Images a second count each run of a pack. In *resident* jobs each step takes the same batch,
+which stays on the card: the speed of the steps alone. The others read the store, crop and resize on
+{cores}, and run RandAugment on the card or on the cores. The share of the peak is that of the
+operations which the models need (as `gta plan` counts them) over what a product of
+{product} x {product} bfloat16 matrices reaches on this card.
 """
 
 
@@ -198,5 +198,5 @@ def _paragraph(text: str) -> str:
     return text.strip()
 
 
-if __name__ == "__main__":  # python -m benchmarks.gpu.page results/gpu.json > docs/gpu.md
+if __name__ == "__main__":  # python -m benchmarks.gpu.page docs/gpu.json > docs/gpu.md
     print(page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), end="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -84,7 +85,7 @@ def main(
 
     Args:
         out: folder for gpu.json and the tests' log.
-        document: the page to write, None for ``out``/gpu.md.
+        document: the page to write, with a copy of gpu.json beside it; None for ``out``/gpu.md.
         seconds: after which no further measurement begins.
         device: where to train; ``cpu`` only tries the command out.
         tiny: take sizes that a CPU can do.
@@ -117,6 +118,8 @@ def main(
             results.keep(kind, [row | attempt(work)])
     target = document or out / "gpu.md"
     target.write_text(page(results.found), encoding="utf-8")
+    if document is not None:
+        shutil.copyfile(results.path, document.with_suffix(".json"))
     console.print(f"written: {results.path}, {target}")
     return 1 if results.found.get("tests", {}).get("failed") else 0
 
@@ -181,18 +184,25 @@ def run_tests(log: Path) -> dict[str, Any]:
         said = done.stdout + done.stderr
     except subprocess.TimeoutExpired as expired:
         said = f"given up after {TEST_SECONDS} s\n" + _text(expired.stdout)
-        said += "\n1 failed"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(said, encoding="utf-8")
-    counts = dict.fromkeys(("passed", "failed", "skipped", "error"), 0)
-    for number, word in re.findall(r"(\d+) (passed|failed|skipped|error)", said[-400:]):
-        counts[word] = int(number)
-    counts["failed"] += counts.pop("error") + (not any(counts.values()))
+    counts = outcomes(said)
     failures = re.findall(r"^(?:FAILED|ERROR) (.*)$", said, flags=re.MULTILINE)
     for failure in failures:
         console.print(f"failed: {failure}")
     console.print(f"tests: {counts} in {time.monotonic() - begin:.0f} s")
     return counts | {"seconds": time.monotonic() - begin, "failures": failures}
+
+
+def outcomes(said: str) -> dict[str, int]:
+    """Numbers of tests by outcome, of pytest's summary; one has failed where there is none."""
+    counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
+    summaries = re.findall(r"^(?:=+ )?(\d+ \w+(?:, \d+ \w+)*) in \d", said, flags=re.MULTILINE)
+    for number, word in re.findall(r"(\d+) (\w+)", summaries[-1] if summaries else "1 failed"):
+        word = "failed" if word in ("error", "errors") else word
+        if word in counts:
+            counts[word] += int(number)
+    return counts
 
 
 def _text(output: bytes | str | None) -> str:

@@ -55,6 +55,21 @@ def test_a_job_is_timed_and_its_wait_is_counted(tmp_path: Path) -> None:
     assert 0 < fed["waited"] < 1
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "..\n14 passed, 15 warnings in 65.82s (0:01:05)\n/a.py:44: Warning: 2 errors\n",
+            (14, 0, 0),
+        ),
+        ("=== 1 failed, 12 passed, 2 skipped, 3 errors in 9.1s ===\n", (12, 4, 2)),
+        ("given up after 120 s\n..", (0, 1, 0)),
+    ],
+)
+def test_outcomes_of_tests(said: str, expected: tuple[int, int, int]) -> None:
+    assert tuple(run.outcomes(said).values()) == expected
+
+
 def test_what_fails_or_finds_no_time_is_named_and_the_rest_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
