@@ -31,6 +31,7 @@ from gta.errors import GtaError
 from gta.study import Run, Study
 
 Files = tuple[Path, ...]  # a study's config and its overlays
+CONFIGS = Path("build/configs")  # written here
 
 
 class OverError(BaseException):
@@ -204,14 +205,17 @@ def finish(files: Files, device: str, out: Path | None) -> None:
 
 
 def pack(study: Study, out: Path | None) -> None:
-    """Write an archive of a study's results and of its learning rates, without models."""
+    """Write an archive of a study's results, its learning rates and configs, without models."""
     if out is None:
         return
+    out.mkdir(parents=True, exist_ok=True)
     folders = [study.folder, *sorted(study.folder.parent.glob(f"{study.name}-lr-*"))]
     with tarfile.open(out / f"{study.name}.tar.gz", "w:gz") as archive:
         for folder in folders:
             for path in members(folder):
                 archive.add(path, path.relative_to(study.folder.parent))
+        for path in sorted(CONFIGS.glob(f"{study.name}*.yaml")):
+            archive.add(path, Path(CONFIGS.name) / path.name)
 
 
 def members(folder: Path) -> Iterator[Path]:
@@ -224,8 +228,7 @@ def members(folder: Path) -> Iterator[Path]:
 
 def run(given: argparse.Namespace, until: float) -> None:
     """All studies one after the other; one is finished while the next one's rates are tried."""
-    configs: Path = given.out or Path("build")
-    configs.mkdir(parents=True, exist_ok=True)
+    CONFIGS.mkdir(parents=True, exist_ok=True)
     studies: list[Files] = [tuple(map(Path, files)) for files in given.study]
     pool = Pool(given.workers, given.runs, given.device, until)
     for files in studies:
@@ -234,14 +237,14 @@ def run(given: argparse.Namespace, until: float) -> None:
     before: Files | None = None
     for files, overlay in zip(studies, given.tries or [None] * len(studies), strict=True):
         name = load(files).name
-        tried = tries(files, Path(overlay), given.lr, configs) if overlay else []
+        tried = tries(files, Path(overlay), given.lr, CONFIGS) if overlay else []
         jobs = pool.submit(tried)
         if before is not None:
             finish(before, given.device, given.out)
         before = None
         finished(jobs, f"{name}, learning rates")
         try:
-            files = chosen(files, tried, configs) if tried else files
+            files = chosen(files, tried, CONFIGS) if tried else files
         except GtaError as error:
             print(f"error: {error}", flush=True)
             continue
@@ -269,7 +272,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=12, help="processes that train")
     parser.add_argument("--runs", type=int, default=4, help="most runs of a job")
     parser.add_argument("--seconds", type=float, default=86400, help="training stops after these")
-    parser.add_argument("--out", type=Path, help="folder for configs and <study>.tar.gz")
+    parser.add_argument("--out", type=Path, help="folder for <study>.tar.gz")
     given = parser.parse_args()
     start = time.time()
     run(given, start + given.seconds)

@@ -73,9 +73,12 @@ def test_an_archive_holds_results_and_rates_but_no_models(tmp_path: Path) -> Non
     rate = study.folder.parent / "flowers-lr-1e-5" / "metrics.parquet"
     rate.parent.mkdir()
     rate.write_text("rate")
+    gpu_study.CONFIGS.mkdir(parents=True)
+    (gpu_study.CONFIGS / "flowers.yaml").touch()
     gpu_study.pack(study, tmp_path)
     with tarfile.open(tmp_path / "flowers.tar.gz") as archive:
         assert sorted(archive.getnames()) == [
+            "configs/flowers.yaml",
             "flowers-lr-1e-5/metrics.parquet",
             "flowers/metrics.parquet",
             "flowers/tables/flowers.md",
