@@ -175,3 +175,20 @@ def test_optimism_is_that_of_gta(study: Study) -> None:
     assert set(table["method"]) == {"gta"}
     assert (table["optimism_mean"] >= 0).all()
     assert table["missing"].isna().all()
+
+
+def test_the_pilot_ranks_the_readings_and_goes_on_with_the_nearest(said: str) -> None:
+    """Which reading is nearest means nothing here; that every part runs and says its rank does."""
+    options = [word for config in CONFIGS for word in ("--config", config)]
+    spoken = call("gta", "pilot", *options, "--", "--quiet", "all")
+    ranks = [
+        line for line in spoken.splitlines() if " standard deviations from the paper; " in line
+    ]
+    assert len(ranks) == 7
+    assert ranks[0].startswith("1. ")
+    readings = pd.read_csv("results/paper-pilot/tables/pilot.csv")
+    assert readings["distance"].notna().all()
+    lambdas = pd.read_csv("results/paper-pilot-nearest/tables/pilot_lambda.csv")
+    assert set(lambdas["method"]) == {"gta", "gta_sum"}
+    for page in ("paper-pilot", "paper-pilot-nearest"):
+        assert Path("results", page, "index.html").exists()

@@ -115,7 +115,7 @@ def test_the_page_prints_the_line_to_take(study: Study, reference: pd.DataFrame)
     frame = frame_of(study, reference)
     text = to_markdown(pilot_page(study, "pilot", frame))
     assert "1. No Mixup or CutMix, 0." in text
-    assert 'to take it: `recipe: {"base_mix": "none"}`.' in text
+    assert "to take it: `recipe: {base_mix: none}`." in text
     assert "5. Fine-tuning, " in text
     assert "it is the recipe as it stands." in text
     near = papers(reference, "cub", 15)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -117,10 +118,17 @@ def ranking(frame: pd.DataFrame) -> pd.DataFrame:
 
 def stanza(study: Study, method: str) -> str:
     """The line of a config that makes a reading the study's recipe; empty for today's recipe."""
-    import json
-
     recipe = study.methods.recipe(method)
-    return f"recipe: {json.dumps(recipe)}" if recipe else ""  # JSON is YAML
+    return f"recipe: {_flow(recipe)}" if recipe else ""
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML in one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return json.dumps(value).strip('"')
 
 
 def sentence(study: Study, row: Mapping[Any, Any]) -> str:
