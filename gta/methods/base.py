@@ -64,9 +64,9 @@ class Method:
 
 
         @dataclass(frozen=True)
-        class AttentionKL(Method):
-            name: ClassVar[str] = "attention_kl"
-            title: ClassVar[str] = "Attention KL"
+        class LastRowKL(Method):
+            name: ClassVar[str] = "last_row_kl"
+            title: ClassVar[str] = "Last-row KL"
             reference: ClassVar[str] = "A. Author, A Title, arXiv 0000.00000"
             default_lam: ClassVar[float | None] = 1.0
             grid: ClassVar[tuple[float, ...]] = (0.1, 1.0, 10.0)
@@ -86,15 +86,15 @@ class Method:
                 source = self.needed(self.needed(step.source).cls_logits) / self.temperature
                 p, log_q = source.softmax(-1), target.log_softmax(-1)
                 kl = (p * (p.log() - log_q)).sum(-1).mean()
-                return {"attention_kl": lam * kl}
+                return {"last_row_kl": lam * kl}
 
     **Where it goes.** Inside the package: a file in ``gta/methods/`` is found by itself. Outside:
     any file, named in the config (the path is relative to that config file), and joined to the
     tables of methods::
 
         own_methods:
-          attention_kl: {file: methods/attention_kl.py}   # title and grid may be given here too
-        extra_methods: [attention_kl]
+          last_row_kl: {file: methods/last_row_kl.py}   # title and grid may be given here too
+        extra_methods: [last_row_kl]
 
     The key is the class's ``name``. The file is part of each run's digest: after an edit, the runs
     of its methods are stale and train again. It is imported when the config is read, so only

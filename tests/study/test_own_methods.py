@@ -25,11 +25,11 @@ from gta.methods import Method, Step, TapRequest
 
 
 @dataclass(frozen=True)
-class AttentionKL(Method):
+class LastRowKL(Method):
     """KL divergence of the last block's [cls] attention from the source's."""
 
-    name: ClassVar[str] = "attention_kl"
-    title: ClassVar[str] = "Attention KL"
+    name: ClassVar[str] = "last_row_kl"
+    title: ClassVar[str] = "Last-row KL"
     grid: ClassVar[tuple[float, ...]] = (0.1, 10.0)
 
     tau: Annotated[float, Field(gt=0)] = 1.0
@@ -47,7 +47,7 @@ class AttentionKL(Method):
         target = self.needed(step.target.cls_logits) / self.tau
         source = self.needed(self.needed(step.source).cls_logits) / self.tau
         p, log_q = source.softmax(-1), target.log_softmax(-1)
-        return {"attention_kl": lam * (p * (p.log() - log_q)).sum(-1).mean()}
+        return {"last_row_kl": lam * (p * (p.log() - log_q)).sum(-1).mean()}
 '''
 TABLES = {
     "tables": {
@@ -66,7 +66,7 @@ TABLES = {
             "kind": "lambda",
             "title": "Curve",
             "caption": "Accuracy over lambda.",
-            "cells": [{"source": ["main"], "method": ["attention_kl"]}],
+            "cells": [{"source": ["main"], "method": ["last_row_kl"]}],
         }
     },
 }
@@ -89,9 +89,9 @@ def files(tiny_config: dict[str, Any], workdir: Path) -> list[Path]:
     }
     overlay = {
         "study": "own",
-        "own_methods": {"attention_kl": {"file": "methods/kl.py"}},
-        "extra_methods": ["attention_kl"],
-        "methods": {"attention_kl": {"tau": 2, "kind": "reverse"}},
+        "own_methods": {"last_row_kl": {"file": "methods/kl.py"}},
+        "extra_methods": ["last_row_kl"],
+        "methods": {"last_row_kl": {"tau": 2, "kind": "reverse"}},
     }
     for path, content in (
         ("base.yaml", base),
@@ -115,8 +115,8 @@ def test_it_is_trained_and_stands_in_table_and_figure(files: list[Path]) -> None
     study = Study.load(files)
     assert {(run.method, run.lam) for run in study.runs} == {
         ("finetune", 0.0),
-        ("attention_kl", 0.1),
-        ("attention_kl", 10.0),
+        ("last_row_kl", 0.1),
+        ("last_row_kl", 10.0),
     }
     prepare_inputs(study)
     # jobs read a merged config that lies elsewhere
@@ -131,34 +131,34 @@ def test_it_is_trained_and_stands_in_table_and_figure(files: list[Path]) -> None
     gta("table", "own", "--write", *job)
     gta("figure", "curve", *job)
     table = Path("results/own/tables/own.md").read_text(encoding="utf-8")
-    row = next(line for line in table.splitlines() if line.startswith("| Attention KL"))
+    row = next(line for line in table.splitlines() if line.startswith("| Last-row KL"))
     assert "%" not in row
     assert any(character.isdigit() for character in row)
     assert Path("results/own/figures/curve.png").exists()
-    assert "Attention KL" in gta("runs", *job)
+    assert "Last-row KL" in gta("runs", *job)
 
 
 def test_settings_are_its_fields(files: list[Path]) -> None:
     study = Study.load(files)
-    method = study.methods.create("attention_kl")
+    method = study.methods.create("last_row_kl")
     assert (method.tau, method.kind) == (2.0, "reverse")  # type: ignore[attr-defined]
     for settings, fault in (
         ({"tau": 0}, "tau: 0 should be greater than 0"),
         ({"kind": "js"}, "kind: \"js\" should be 'kl' or 'reverse'"),
-        ({"sigma": 1}, "sigma: unknown key; attention_kl has: grid, tau, kind"),
+        ({"sigma": 1}, "sigma: unknown key; last_row_kl has: grid, tau, kind"),
     ):
-        given = laid_over(files, methods={"attention_kl": settings})
+        given = laid_over(files, methods={"last_row_kl": settings})
         with pytest.raises(GtaError) as error:
             Study.load(given)
-        assert str(error.value) == f"mine/more.yaml: methods.attention_kl.{fault}"
+        assert str(error.value) == f"mine/more.yaml: methods.last_row_kl.{fault}"
 
 
 def test_title_and_grid_of_the_stanza_win(files: list[Path]) -> None:
     stanza = {"file": "methods/kl.py", "title": "KL", "grid": [3, 1]}
-    study = Study.load(laid_over(files, own_methods={"attention_kl": stanza}))
-    assert study.methods["attention_kl"].title == "KL"
-    assert study.grid("attention_kl") == (1, 3)
-    assert type(study.methods.create("attention_kl")).__name__ == "AttentionKL"
+    study = Study.load(laid_over(files, own_methods={"last_row_kl": stanza}))
+    assert study.methods["last_row_kl"].title == "KL"
+    assert study.grid("last_row_kl") == (1, 3)
+    assert type(study.methods.create("last_row_kl")).__name__ == "LastRowKL"
 
 
 def test_an_edit_of_the_file_makes_its_runs_stale(files: list[Path]) -> None:
@@ -166,7 +166,7 @@ def test_an_edit_of_the_file_makes_its_runs_stale(files: list[Path]) -> None:
     Path("mine/methods/kl.py").write_text(METHOD + "# edited\n", encoding="utf-8")
     after = Study.load(files)
     changed = {run.method for run in before.runs if before.digest(run) != after.digest(run)}
-    assert changed == {"attention_kl"}
+    assert changed == {"last_row_kl"}
 
 
 @pytest.mark.parametrize(
@@ -175,11 +175,11 @@ def test_an_edit_of_the_file_makes_its_runs_stale(files: list[Path]) -> None:
         (None, "mine/methods/kl.py: cannot be read: No such file or directory"),
         ("1 +", "cannot be imported: SyntaxError: invalid syntax"),
         ("import nothing_there", "cannot be imported: ModuleNotFoundError: No module named"),
-        ("x = 1", "defines no Method with name = 'attention_kl'; it has none"),
-        (METHOD.replace('"attention_kl"\n', '"akl"\n'), "name = 'attention_kl'; it has: akl"),
+        ("x = 1", "defines no Method with name = 'last_row_kl'; it has none"),
+        (METHOD.replace('"last_row_kl"\n', '"akl"\n'), "name = 'last_row_kl'; it has: akl"),
         (METHOD.replace("@dataclass(frozen=True)\n", ""), "decorate it with @dataclass"),
         (METHOD.replace("    tau: Ann", "    grid: int = 1\n    tau: Ann"), "'grid'"),
-        (METHOD.replace("    title:", "    name_:"), "own_methods.attention_kl.title: missing"),
+        (METHOD.replace("    title:", "    name_:"), "own_methods.last_row_kl.title: missing"),
     ],
     ids=["missing", "syntax", "import", "none", "name", "dataclass", "grid", "title"],
 )
