@@ -99,7 +99,8 @@ def read_checkpoint(path: Path) -> dict[Any, Any]:
         with path.open("rb") as file:
             start = file.read(9)
         # safetensors: the header's length in eight bytes, then the header in JSON
-        if start[8:] == b"{" or path.suffix == ".safetensors":
+        pickled = start.startswith((b"PK", b"\x80"))
+        if start[8:] == b"{" or (path.suffix == ".safetensors" and not pickled):
             return dict(load_file(path))
     except OSError as error:
         raise GtaError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -113,7 +114,8 @@ def read_checkpoint(path: Path) -> dict[Any, Any]:
         allowed: list[Any] = [(function, name) for name, function in _SETTINGS.items()]
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with path.open("rb") as file:  # by its name, torch would take it for safetensors
+                content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises nearly anything
         raise GtaError(f"{path}: {_reason(error)}") from None
     if not isinstance(content, dict):

@@ -88,20 +88,34 @@ def _places(study: Study, name: str) -> Iterable[tuple[Path, Archive]]:
         place = study.source_place(info.archive.file)
         yield place.parent, replace(info.archive, file=place.name)
     if info.hub is not None:
-        yield study.weights_root, hub_archive(info.hub)
+        for archive in hub_archives(info.hub):
+            yield study.weights_root, archive
 
 
-def hub_archive(name: str) -> Archive:
-    """The file of a model on the Hugging Face hub.
+def hub_archives(name: str) -> list[Archive]:
+    """Files of a model on the Hugging Face hub, the preferred first.
 
     Args:
-        name: ``owner/model``, or what timm calls one of its own: ``vit_small_patch16_224.dino``.
+        name: ``owner/model``, or what timm calls one of its own: ``vit_small_patch16_224.dino``;
+            ``hf-hub:`` before it and ``@revision`` behind it may stand; ``owner/model/file`` names
+            a file in the repository.
     """
     from huggingface_hub import hf_hub_url
 
-    model = name if "/" in name else f"timm/{name}"
-    file = f"{model.replace('/', '--')}.safetensors"
-    return Archive(file, (hf_hub_url(model, "model.safetensors"),), own=True)
+    name, _, revision = name.removeprefix("hf-hub:").removeprefix("hf_hub:").partition("@")
+    owner, _, rest = name.rpartition("/") if name.count("/") == 0 else name.partition("/")
+    model, _, file = rest.partition("/")
+    repository = f"{owner or 'timm'}/{model}"
+    local = f"{repository.replace('/', '--')}{f'@{revision}' if revision else ''}"
+    files = [file] if file else ["model.safetensors", "pytorch_model.bin"]
+    return [
+        Archive(
+            f"{local}--{one.replace('/', '--')}" if file else f"{local}{Path(one).suffix}",
+            (hf_hub_url(repository, one, revision=revision or None),),
+            own=True,
+        )
+        for one in files
+    ]
 
 
 def placed_file(study: Study, name: str) -> Path | None:

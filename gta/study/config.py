@@ -42,6 +42,8 @@ def _ascending(values: tuple[float, float]) -> tuple[float, float]:
 
 Positive = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+# owner/model, timm's own model, or owner/model/file; a revision behind it
+_HUB = r"^(hf[-_]hub:)?([\w.-]+|[\w.-]+/[\w.-]+(/[\w.-]+)*)(@[\w./-]+)?$"
 # whole, or its first digits
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$"), AfterValidator(str.lower)]
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
@@ -265,7 +267,7 @@ class OwnSource(Strict):
     architecture: str
     file: str | None = None
     url: Annotated[str, Field(pattern=r"^https?://[^?#]+/[^/?#]+(\?[^#]*)?$")] | None = None
-    hub: str | None = None
+    hub: Annotated[str, Field(pattern=_HUB)] | None = None
     sha256: Sha256 | None = None
     key: str | None = None
     in_channels: tuple[Annotated[int, Field(ge=0)], ...] | None = None

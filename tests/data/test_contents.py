@@ -97,6 +97,7 @@ def test_a_change_is_noticed_and_prepared_anew(tiny_config, workdir, build, chan
     assert after.digest != before.digest
     assert contents.data_digest(study, "own") == after.digest
     origin = origins_of(study)(run)
+    assert origin is not None
     assert origin == results.Origin(after.digest, origin.source)
 
 

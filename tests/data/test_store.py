@@ -313,7 +313,12 @@ def test_a_store_is_hashed_once_and_when_it_is_asked_for(folder, monkeypatch):
     shutil.copytree(folder, copy)
     hashed: list[Path] = []
     verify = Store.verify
-    monkeypatch.setattr(Store, "verify", lambda self: (hashed.append(self.folder), verify(self)))
+
+    def count(self: Store) -> None:
+        hashed.append(self.folder)
+        verify(self)
+
+    monkeypatch.setattr(Store, "verify", count)
     Store(folder)
     assert not hashed
     Store(copy)  # files of other times

@@ -22,7 +22,7 @@ from gta.catalog import SOURCES, Archive, SourceInfo
 from gta.errors import GtaError
 from gta.files import file_digest
 from gta.models import originals
-from gta.models.originals import hub_archive, prepare_source
+from gta.models.originals import hub_archives, prepare_source
 from gta.models.prepared import check_weights, read_metadata, trained_side
 from gta.models.sources import load_backbone, load_source, read_weights, weights_digest
 from gta.models.vit import create
@@ -448,20 +448,71 @@ def test_a_source_is_fetched_once(study, known, weights, host):
 def test_the_hub_has_what_the_official_address_has_not(study, known, weights, host, monkeypatch):
     address = host.serve("/model.safetensors", give(safetensors.torch.save(weights)))
     on_hub = Archive("timm--small.dino.safetensors", (address,))
-    monkeypatch.setattr(originals, "hub_archive", {"small.dino": on_hub}.__getitem__)
+    monkeypatch.setattr(originals, "hub_archives", lambda name: [on_hub])
     known("dino", archive=Archive("dino.pth", (host.url("/gone.pth"),)), hub="small.dino")
     path = prepare_source(study, "dino")
     assert weights_digest(load_file(path)) == weights_digest(weights)
     assert read_metadata(path)["origin"] == on_hub.file
 
 
-def test_a_name_on_the_hub_is_an_address():
-    own = hub_archive("vit_small_patch16_224.dino")
-    assert own.file == "timm--vit_small_patch16_224.dino.safetensors"
-    assert own.urls[0].endswith("/timm/vit_small_patch16_224.dino/resolve/main/model.safetensors")
-    other = hub_archive("somebody/vit")
-    assert other.file == "somebody--vit.safetensors"
-    assert other.urls[0].endswith("/somebody/vit/resolve/main/model.safetensors")
+@pytest.mark.parametrize(
+    ("name", "file", "address"),
+    [
+        ("vit_s.dino", "timm--vit_s.dino.safetensors", "/timm/vit_s.dino/resolve/main/model.saf"),
+        ("somebody/vit", "somebody--vit.safetensors", "/somebody/vit/resolve/main/model.safetens"),
+        ("hf-hub:somebody/vit", "somebody--vit.safetensors", "/somebody/vit/resolve/main/model."),
+        ("timm/vit@v2", "timm--vit@v2.safetensors", "/timm/vit/resolve/v2/model.safetensors"),
+        ("a/b/c.pth", "a--b--c.pth", "/a/b/resolve/main/c.pth"),
+        ("a/b/c/d.pth", "a--b--c--d.pth", "/a/b/resolve/main/c/d.pth"),
+    ],
+)
+def test_names_on_the_hub_are_addresses(name, file, address):
+    first, *others = hub_archives(name)
+    assert first.file == file
+    assert address in first.urls[0]
+    more = [] if name.endswith(".pth") else [file.replace(".safetensors", ".bin")]
+    assert [one.file for one in others] == more
+
+
+def test_a_token_is_sent_to_the_hub_alone_and_never_shown(
+    tiny_config, workdir, weights, host, monkeypatch
+):
+    from huggingface_hub import constants
+
+    seen: list[str | None] = []
+
+    def private(handler: Any) -> None:
+        seen.append(handler.headers.get("Authorization"))
+        if seen[-1] == "Bearer hf_secret":
+            give(safetensors.torch.save(weights))(handler)
+        else:
+            handler.send_error(401)
+
+    address = host.serve("/mine.safetensors?download=true", private)
+    study = own_study(tiny_config, url=address)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with pytest.raises(GtaError, match="HTTP 401 Unauthorized") as raised:
+        prepare_source(study, "mine")
+    assert "hf_secret" not in str(raised.value)
+    assert seen == [None]
+    monkeypatch.setattr(constants, "ENDPOINT", address.partition("/mine")[0])
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(GtaError, match="set HF_TOKEN") as raised:
+        prepare_source(study, "mine")
+    assert "hf_wrong" not in str(raised.value)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    prepare_source(study, "mine")
+    assert seen[-1] == "Bearer hf_secret"
+    assert (study.weights_root / "mine.safetensors").exists()
+
+
+def test_digests_in_capitals_are_digests(tiny_config, workdir, weights):
+    study = own_study(tiny_config, file="mine.pth", sha256="A" * 8)
+    placed = place(study, "mine.pth", weights)
+    with pytest.raises(GtaError, match="in place of aaaaaaaa"):
+        prepare_source(study, "mine")
+    digest = file_digest(placed).upper()
+    prepare_source(own_study(tiny_config, file="mine.pth", sha256=digest), "mine")
 
 
 def test_a_source_that_cannot_be_had_says_what_to_place_where(study, known, host):

@@ -202,7 +202,7 @@ class _Transfer:
         if start and start == origin.total:
             self.glued = True  # by the process that left it, perhaps
             return
-        headers = {}
+        headers = _authorisation(url)
         if start:
             headers["Range"] = f"bytes={start}-"
             if known:
@@ -238,6 +238,11 @@ class _Transfer:
         if status in (408, 429) or status >= 500:
             asked = headers.get("Retry-After", "")
             raise _PassingError(_phrase(status), float(asked) if asked.isdecimal() else 0.0)
+        if status in (401, 403) and _is_of_hub(response.request.url or ""):
+            raise _MirrorError(
+                f"{_phrase(status)}: the repository is private, gated or missing; set HF_TOKEN to "
+                "a token that may read it"
+            )
         if status not in (200, 206):
             raise _MirrorError(_phrase(status))
         if headers.get("Content-Type", "").startswith("text/html"):
@@ -288,6 +293,28 @@ class _Transfer:
     def _forget(self) -> None:
         self.part.unlink(missing_ok=True)
         self.about.unlink(missing_ok=True)
+
+
+def _is_of_hub(url: str) -> bool:
+    """Whether an address is of the Hugging Face hub, or the mirror that HF_ENDPOINT names."""
+    from huggingface_hub import constants
+
+    hub, asked = urlsplit(constants.ENDPOINT), urlsplit(url)
+    return (asked.scheme, asked.netloc) == (hub.scheme, hub.netloc)
+
+
+def _authorisation(url: str) -> dict[str, str]:
+    """The header for private models, sent to the hub alone.
+
+    At a redirection to another host, requests drops it.
+    """
+    from huggingface_hub import get_token
+
+    try:
+        token = get_token() if _is_of_hub(url) else None
+    except ValueError:  # of an address that cannot be read
+        return {}
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _phrase(status: int) -> str:
