@@ -298,7 +298,7 @@ def write(study: Study | None = None, page: Path = PAGE) -> None:
     before = pretrained_mass(study)
     images = page.parent / "images"
     images.mkdir(exist_ok=True)
-    for name in ("figure1", "figure3", "figure4"):
+    for name in ("figure4",):
         shutil.copy(study.folder / "figures" / f"{name}.png", images / f"flowers-{name}.png")
     draw_curves(study, metrics, before, images / "flowers-mass")
     parts = {
@@ -309,10 +309,7 @@ def write(study: Study | None = None, page: Path = PAGE) -> None:
         "LAMBDAS": bought(study, metrics),
         "MASSES": masses(study, metrics, before),
         "CEILING": ceiling(study, metrics),
-        **{
-            f"TABLE {name}": table_of(study, name)
-            for name in ("flowers", "flowers_masks", "optimism")
-        },
+        **{f"TABLE {name}": table_of(study, name) for name in ("flowers", "optimism")},
     }
     page.write_text(fill(HEAD, parts), encoding="utf-8")
 
