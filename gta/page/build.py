@@ -21,6 +21,7 @@ from plotly.offline import get_plotlyjs
 
 from gta import files, results
 from gta.errors import GtaError
+from gta.page.answer import answer
 from gta.page.curves import points_for
 from gta.page.details import cells_of, details
 from gta.page.sections import FIELDS, Section, choices, section, unmade
@@ -61,6 +62,7 @@ def build(study: Study) -> str:
     numbers = {cell: number for number, cell in enumerate(cells_of(study))}
     sections: list[Section] = []
     agreed: list[str] = []
+    said = answer(study, collected)
     for name in study.tables:
         try:
             frame, page = make(study, name, collected)
@@ -82,6 +84,8 @@ def build(study: Study) -> str:
         snakemake=_snakemake(study),
         facts=_facts(study),
         agreed=agreed,
+        answer=said,
+        methods={note.title: note for note in said.methods},
         fields=FIELDS,
         choices=narrowed,
         places={

@@ -14,6 +14,7 @@ from gta.page.curves import points_for, thin
 from gta.results import State
 from gta.study import Run, Study
 from gta.study.commands import command
+from gta.study.places import log_path
 from gta.study.run import CELL, IDENTITY, cell_of
 from gta.tables import Collected
 from gta.tables.layout import title_of
@@ -38,6 +39,11 @@ def title(study: Study, cell: CellKey) -> str:
     return " · ".join([*words, *([f"λ: {weighed}"] if weighed else [])])
 
 
+def key(cell: CellKey) -> str:
+    """A cell as a link to it ends: ``cub/ibot/gta/none/15``."""
+    return "/".join(f"{value:g}" if isinstance(value, float) else str(value) for value in cell)
+
+
 def details(
     study: Study, collected: Collected, states: Mapping[Run, State]
 ) -> list[dict[str, Any]]:
@@ -49,14 +55,18 @@ def details(
         states: why runs are not among the metrics.
 
     Returns:
-        For each cell ``title``, ``chosen`` (lambda by selection, None in a hole) and ``runs``:
-        ``lam``, ``seed``, ``acc1``, ``heldout`` (percent; None where there is none), ``state``
-        (why a number or a curve is not there, else empty) and ``curve``, as ``thin`` gives it.
+        For each cell ``title``, ``key`` (its fields, as a link to it ends), ``chosen`` (lambda by
+        selection, None if it is missing) and ``runs``: ``lam``, ``seed``, ``acc1``, ``heldout``
+        (percent; None where there is none), ``seconds`` (how long it took), ``log`` (of its job,
+        from the page's folder; empty where there is none), ``state`` (why a number or a curve is
+        not there, else empty) and ``curve``, as ``thin`` returns it.
     """
+    took = results.read_collected(study, "seconds")[[*IDENTITY, "seconds"]]
+    columns = [*IDENTITY, "acc1", "heldout_acc1", "seconds"]
     metrics = {
-        Run(*identity): {"acc1": acc1, "heldout": heldout}
-        for *identity, acc1, heldout in collected.metrics[
-            [*IDENTITY, "acc1", "heldout_acc1"]
+        Run(*identity): {"acc1": acc1, "heldout": heldout, "seconds": seconds}
+        for *identity, acc1, heldout, seconds in collected.metrics.merge(took, on=IDENTITY)[
+            columns
         ].itertuples(index=False, name=None)
     }
     chosen: dict[CellKey, dict[str, float | None]] = defaultdict(dict)
@@ -68,6 +78,7 @@ def details(
     return [
         {
             "title": title(study, cell),
+            "key": key(cell),
             "chosen": chosen[cell],
             "runs": [_run(study, run, metrics.get(run), states.get(run), points) for run in runs],
         }
@@ -82,8 +93,10 @@ def _run(
     state: State | None,
     points: int,
 ) -> dict[str, Any]:
+    log = log_path(study, run)
     found: dict[str, Any] = {"lam": run.lam, "seed": run.seed, "acc1": None, "heldout": None}
-    found |= {"state": "", "curve": None}
+    found |= {"seconds": None, "state": "", "curve": None}
+    found["log"] = log.relative_to(study.folder).as_posix() if log.exists() else ""
     if measured is None:
         said = state or State("missing")
         return found | {"state": ": ".join(filter(None, (said.state, said.reason)))}

@@ -142,19 +142,25 @@ function closeFilters(event) {
 
 const dialog = byId("detail");
 const number = (value, digits = 2) => (value === null ? "–" : value.toFixed(digits));
+const NARROW = 640; // pixels, below which a dialog shows one thing beside another no more
 let data = null;
 
+/** What the cells and tables say, unpacked once. */
+async function details() {
+  data ??= unpack("data").then((response) => response.json());
+  return data;
+}
+
 async function openCell(cell) {
-  data ??= (await unpack("data")).json();
-  const { cells, tables: says } = await data;
+  const { cells, tables: says } = await details();
   const name = cell.closest("table").dataset.table;
-  const details = cells[cell.dataset.opens];
+  const found = cells[cell.dataset.opens];
   const here = says[name][cell.dataset.opens];
-  byId("detail-title").textContent = details.title;
+  byId("detail-title").textContent = found.title;
   byId("detail-table").textContent = name;
   byId("detail-holes").replaceChildren(...here.notes.map(withCommands));
   byId("detail-values").replaceChildren(valuesTable(here.values));
-  byId("detail-runs").replaceChildren(runsTable(details), ...stateLines(details.runs));
+  history.replaceState(null, "", `#${name}/${found.key}`);
   byId("detail-command").replaceChildren(command(here.command));
   byId("copied").textContent = "";
   const same = cell.closest("tr").querySelector(`td[data-opens="${cell.dataset.opens}"] button`);
@@ -162,7 +168,23 @@ async function openCell(cell) {
   dialog.addEventListener("close", () => opener.focus(), { once: true });
   dialog.showModal();
   dialog.scrollTop = 0;
-  await draw(details.runs);
+  const runs = dialog.clientWidth < NARROW ? runsList(found) : runsTable(found);
+  byId("detail-runs").replaceChildren(runs, ...stateLines(found.runs));
+  await draw(found.runs);
+}
+
+/** Open the cell that the page's address names: #table2/cub/ibot/gta/none/15. */
+async function openLinked() {
+  const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
+  if (rest.length === 0) return;
+  const { cells } = await details();
+  const number = cells.findIndex((cell) => cell.key === rest.join("/"));
+  const places = `#${CSS.escape(name)} td[data-opens="${number}"]`;
+  const cell = [...document.querySelectorAll(places)].find((td) => td.querySelector("button"));
+  if (!cell) return;
+  if (dialog.open) dialog.close();
+  cell.scrollIntoView({ block: "center" });
+  await openCell(cell);
 }
 
 /** A note, what stands in backquotes as commands to copy. */
@@ -174,17 +196,23 @@ function withCommands(note) {
 
 function command(text) {
   const code = make("code", {}, text);
-  const copy = make("button", { type: "button" }, "Copy");
-  copy.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      byId("copied").textContent = "Copied.";
-    } catch {
-      getSelection().selectAllChildren(code); // where a page may not write: to copy by hand
-      byId("copied").textContent = "Selected; copy it with the keyboard.";
-    }
+  const button = make("button", { type: "button" }, "Copy");
+  button.addEventListener("click", async () => {
+    const copied = await copy(text);
+    if (!copied) getSelection().selectAllChildren(code); // to copy by hand
+    byId("copied").textContent = copied ? "Copied." : "Selected; copy it with the keyboard.";
   });
-  return make("div", { className: "command" }, code, copy);
+  return make("div", { className: "command" }, code, button);
+}
+
+/** Whether the text is on the clipboard, where a page may write to it. */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A table of rows under headings: rows of [text, columns it spans, rows it spans]. */
@@ -214,30 +242,63 @@ function mean(values) {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
+const RULES = { test: "test", heldout: "held-out" };
+
+/** By which rules a lambda was chosen; empty where there is one lambda alone. */
+function chosenBy({ runs, chosen }, lam) {
+  if (runs.every((run) => run.lam === lam)) return "";
+  return Object.keys(RULES).filter((rule) => chosen[rule] === lam).map((rule) => RULES[rule]).join(", ");
+}
+
+/** How long a run took, linked to the log of its job where that is there. */
+function took(run) {
+  if (!run || run.seconds === null) return "–";
+  const minutes = run.seconds / 60;
+  const text = minutes < 2 ? `${Math.round(run.seconds)} s` : minutes < 120 ? `${Math.round(minutes)} min` : `${(minutes / 60).toFixed(1)} h`;
+  return run.log ? make("a", { href: run.log, target: "_blank" }, text) : text;
+}
+
+/** A row a run, for narrow windows. */
+function runsList(found) {
+  const rows = found.runs.map((run) => {
+    const said = chosenBy(found, run.lam);
+    const cells = [run.seed, number(run.acc1), number(run.heldout), took(run)];
+    const name = make("th", { scope: "row" }, run.lam ? String(run.lam) : "none");
+    return make("tr", { className: said ? "chosen" : "", title: said }, name, ...cells.map((cell) => make("td", {}, cell)));
+  });
+  const heads = ["λ", "seed", "test", "held-out", "took"];
+  const list = table([heads.map((head) => [head])], rows);
+  const lambdas = [...new Set(found.runs.map((run) => run.lam))];
+  const said = lambdas.filter((lam) => chosenBy(found, lam)).map((lam) => `λ ${lam} by ${chosenBy(found, lam)} accuracy`);
+  return make("div", {}, list, said.length ? make("p", { className: "notes" }, `Chosen: ${said.join("; ")}.`) : "");
+}
+
 /** Accuracies by lambda (rows) and seed (columns), on test and on held-out images. */
-function runsTable({ runs, chosen }) {
+function runsTable(found) {
+  const { runs } = found;
   const seeds = [...new Set(runs.map((run) => run.seed))];
   const lambdas = [...new Set(runs.map((run) => run.lam))];
-  const names = { test: "test", heldout: "held-out" };
   const rows = lambdas.map((lam) => {
     const members = seeds.map((seed) => runs.find((run) => run.lam === lam && run.seed === seed));
     const cells = ["acc1", "heldout"].flatMap((measure) => {
       const values = members.map((run) => run?.[measure] ?? null);
       return [...values, mean(values)].map((value) => make("td", {}, number(value)));
     });
-    const by = Object.keys(names).filter((rule) => chosen[rule] === lam);
-    const said = lambdas.length > 1 ? by.map((rule) => names[rule]).join(", ") : "";
+    const said = chosenBy(found, lam);
     return make(
       "tr",
       { className: said ? "chosen" : "" },
       make("th", { scope: "row" }, lam ? String(lam) : "none"),
       make("td", {}, said),
       ...cells,
+      ...members.map((run) => make("td", {}, took(run))),
     );
   });
-  const columns = [...seeds.map((seed) => [`seed ${seed}`]), ["mean"]];
+  const each = seeds.map((seed) => [`seed ${seed}`]);
+  const columns = [...each, ["mean"]];
   const groups = ["Test images", "Held-out images"].map((title) => [title, columns.length]);
-  return table([[["λ", 1, 2], ["chosen by", 1, 2], ...groups], [...columns, ...columns]], rows);
+  const heads = [["λ", 1, 2], ["chosen by", 1, 2], ...groups, ["Took", each.length]];
+  return table([heads, [...columns, ...columns, ...each]], rows);
 }
 
 /** Why runs or curves are not there, those alike in one line. */
@@ -260,6 +321,7 @@ const PANELS = [
 ];
 // Lines of a lambda share colour and dash, so that neither has to be told alone.
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+const STROKES = ["none", "9 6", "2 4", "9 4 2 4", "14 5", "14 4 2 4"]; // the same in a legend
 const COLOURS = {
   light: ["#0550ae", "#b35900", "#116329", "#a40e57", "#6639ba", "#444c56"],
   dark: ["#79b8ff", "#ffab70", "#56d364", "#ff80b5", "#d2a8ff", "#cdd9e5"],
@@ -268,6 +330,7 @@ let plotly = null;
 
 async function draw(runs) {
   const place = byId("detail-curves");
+  byId("detail-legend").replaceChildren();
   const shown = runs.filter((run) => run.curve?.iteration.length);
   place.replaceChildren();
   place.classList.toggle("empty", shown.length === 0);
@@ -280,12 +343,9 @@ async function draw(runs) {
   const panels = PANELS.filter(({ y }) => shown.some((run) => run.curve[y].length));
   const lambdas = [...new Set(runs.map((run) => run.lam))];
   const colours = COLOURS[isDark() ? "dark" : "light"];
-  const listed = new Set();
   const traces = panels.flatMap(({ x, y }, panel) =>
     shown.map((run) => {
       const rank = lambdas.indexOf(run.lam);
-      const first = panel === 0 && !listed.has(run.lam);
-      if (first) listed.add(run.lam);
       return {
         x: run.curve[x],
         y: run.curve[y],
@@ -295,7 +355,7 @@ async function draw(runs) {
         line: { color: colours[rank % colours.length], dash: DASHES[rank % DASHES.length], width: 1.5 },
         name: lambdas.length > 1 ? `λ ${run.lam}` : "runs",
         legendgroup: String(run.lam),
-        showlegend: first && lambdas.length > 1,
+        showlegend: false,
         hovertemplate: `${named(run)}: %{y:.4g} at %{x}<extra></extra>`,
       };
     }),
@@ -306,12 +366,11 @@ async function draw(runs) {
   const line = isDark() ? "#3d444d" : "#d1d9e0";
   const layout = {
     grid: { rows, columns, pattern: "independent", ygap: 0.3, xgap: 0.12 },
-    height: 210 * rows + 60,
-    margin: { l: 55, r: 10, t: lambdas.length > 1 ? 60 : 25, b: 30 },
+    height: 210 * rows + 40,
+    margin: { l: 55, r: 10, t: 25, b: 30 },
     font: { color: style.color, family: style.fontFamily, size: 12 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
-    legend: { orientation: "h", x: 0, y: 1, yref: "container", yanchor: "top" },
     annotations: [],
   };
   panels.forEach(({ title }, panel) => {
@@ -330,6 +389,27 @@ async function draw(runs) {
   });
   place.ariaLabel = `Training curves of ${shown.length} runs: ${panels.map((p) => p.title).join(", ")}`;
   await window.Plotly.newPlot(place, traces, layout, { displayModeBar: false, responsive: true });
+  if (lambdas.length > 1) byId("detail-legend").replaceChildren(...lambdas.map((lam, rank) => legendEntry(lam, rank, traces, colours)));
+}
+
+/** A button that hides or shows the curves of a lambda, with a piece of its line. */
+function legendEntry(lam, rank, traces, colours) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 36 8");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("d", "M0 4H36");
+  line.setAttribute("stroke", colours[rank % colours.length]);
+  line.setAttribute("stroke-width", "2");
+  line.setAttribute("stroke-dasharray", STROKES[rank % STROKES.length]);
+  svg.append(line);
+  const button = make("button", { type: "button", ariaPressed: "true" }, svg, `λ ${lam}`);
+  button.addEventListener("click", () => {
+    const show = button.ariaPressed !== "true";
+    button.ariaPressed = String(show);
+    const own = traces.flatMap((trace, index) => (trace.legendgroup === String(lam) ? [index] : []));
+    window.Plotly.restyle(byId("detail-curves"), { visible: show }, own);
+  });
+  return button;
 }
 
 // Theme
@@ -355,7 +435,16 @@ document.addEventListener("click", (event) => {
   if (cell) openCell(cell);
 });
 byId("close").addEventListener("click", () => dialog.close());
+byId("link").addEventListener("click", async () => {
+  byId("link").textContent = (await copy(location.href)) ? "Copied" : "Copy the address";
+});
+dialog.addEventListener("close", () => {
+  byId("link").textContent = "Link";
+  history.replaceState(null, "", location.pathname + location.search);
+});
+window.addEventListener("hashchange", openLinked);
 dialog.addEventListener("close", () => window.Plotly?.purge(byId("detail-curves")));
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 await startTables();
+await openLinked();
 document.documentElement.dataset.ready = "";

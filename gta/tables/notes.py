@@ -172,7 +172,7 @@ def tied_remark(cells: str) -> str:
     """What the mark of the best group means."""
     return (
         f"{TIED}: cannot be told from the best of {cells}: all pairs of its cells are compared on "
-        f"the the same seeds and test images, Holm's correction at {100 * (1 - LEVEL):g} %."
+        f"the same seeds and test images, Holm's correction at {100 * (1 - LEVEL):g} %."
     )
 
 

@@ -220,8 +220,8 @@ def test_a_click_opens_runs_curves_and_command(page: Page) -> None:
     assert "gta rerun table2 --config invented.yaml --dataset cub --method gta --rate 15" in text
     runs = page.one("#detail-runs tbody").text.splitlines()
     assert [row.split() for row in runs] == [
-        ["1", "held-out", "65.00", "65.20", "65.10", "49.00", "49.20", "49.10"],
-        ["10", "test", "66.00", "66.20", "66.10", "40.00", "40.20", "40.10"],
+        ["1", "held-out", "65.00", "65.20", "65.10", "49.00", "49.20", "49.10", *["90", "s"] * 2],
+        ["10", "test", "66.00", "66.20", "66.10", "40.00", "40.20", "40.10", *["90", "s"] * 2],
     ]
     page.one("#detail-command button").click()
     page.wait(lambda _: page.one("#copied").text)
@@ -248,6 +248,29 @@ def test_the_keyboard_opens_a_cell_and_comes_back(page: Page, key: str) -> None:
     page.press(Keys.ESCAPE)
     page.wait(lambda _: not page.driver.find_elements(By.CSS_SELECTOR, "#detail[open]"))
     assert page.focused == button
+
+
+def test_a_link_to_a_cell_opens_it(page: Page, file: Path) -> None:
+    page.driver.get(f"{file.as_uri()}#table2/cub/ibot/gta/none/15")
+    page.driver.refresh()
+    assert page.detail().startswith("CUB · iBOT · GTA · 15 %")
+    page.press(Keys.ESCAPE)
+    page.wait(lambda _: not page.driver.find_elements(By.CSS_SELECTOR, "#detail[open]"))
+    assert "#" not in page.driver.current_url
+    page.click(page.cell("table2", "CUB", "L2-SP"))
+    page.detail()
+    assert page.driver.current_url.endswith("#table2/cub/ibot/l2_sp/none/15")
+    page.run("location.hash = '#table2/pet/ibot/gta/none/100'")
+    page.wait(lambda _: page.one("#detail-title").text.startswith("Pet · iBOT · GTA · 100 %"))
+
+
+def test_a_lambda_can_be_hidden(page: Page) -> None:
+    page.click(page.cell("table2", "CUB", "GTA"))
+    assert len(set(page.lines())) == 2
+    button = page.one("#detail-legend button")
+    page.click(button)
+    page.wait(lambda _: len(set(page.lines())) == 1)
+    assert button.get_attribute("aria-pressed") == "false"
 
 
 def test_a_hole_says_why_in_plain_text(page: Page) -> None:
@@ -315,5 +338,12 @@ def test_fits_a_narrow_window(page: Page) -> None:
         )
         needed, there = page.run(dialog)
         assert needed <= there
+        wide = "return [...document.querySelectorAll('#detail .wide')]"
+        assert page.run(f"{wide}.filter((e) => e.scrollWidth > e.clientWidth).length") == 0
+        # the buttons of the curves stand above them
+        box = "return document.querySelector('#detail-{}').getBoundingClientRect()"
+        legend, curves = page.run(box.format("legend")), page.run(box.format("curves"))
+        assert 0 < legend["bottom"] <= curves["top"]
+        assert len(page.run("return [...document.querySelectorAll('#detail-runs tbody tr')]")) == 4
     finally:
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

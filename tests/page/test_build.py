@@ -98,6 +98,25 @@ def test_says_what_is_done_and_what_is_not(study: Study, page: Reader) -> None:
     assert "2026-01-02 00:00" in page.text
 
 
+def test_begins_with_the_answer(page: Reader) -> None:
+    first = page.text.index("What the study says")
+    claim = page.text.index("At 15 % GTA is above Fine-tuning on 1 of 1 dataset, +5.0 points.")
+    assert first < claim < page.text.index("table1: Data sets")
+    assert "The [cls] attention logits are kept near the source's." in page.text
+    assert "arXiv 2401.02656" in page.text
+    links = {link.get("href") for link in page.all("a")}
+    for file in ("tables/table2.csv", *(f"figures/figure4.{end}" for end in ("pdf", "svg", "csv"))):
+        assert file in links or file.startswith("figures")  # figure 4 is not drawn yet
+
+
+def test_a_study_of_ones_own_does_not_speak_of_the_paper(study: Study) -> None:
+    own = {"kind": "accuracy", "title": "Own", "caption": "C", "rows": ["method"]}
+    own |= {"cells": [{"source": ["main"], "method": ["finetune", "gta"]}]}
+    text = build(Study({**study.content, "tables": [], "figures": [], "own_tables": {"own": own}}))
+    assert "arxiv.org" not in text.split("<nav")[0]
+    assert "own: Own" in text
+
+
 def test_sums_up_the_agreement(page: Reader) -> None:
     said = re.findall(r"λ by (test|held-out) accuracy: (\d+) of the paper's (\d+) cells", page.text)
     # without the hole, and by held-out accuracy without 100 %, whose choice rests on it
@@ -173,7 +192,8 @@ def test_what_is_not_there_yet_is_named(study: Study, page: Reader) -> None:
 
 
 def test_a_table_that_cannot_be_made_is_named(study: Study) -> None:
-    config = {**study.content, "tables": ["table2", "table4"]}
+    masks = {"segmentation": {"dataset": "voc12"}}
+    config = {**study.content, "tables": ["table2", "table4"], **masks}
     text = Reader(build(Study(config))).text
     assert "results/invented/segmentation.parquet: missing" in text
 

@@ -199,6 +199,7 @@ def _trends(cells: pd.DataFrame, place: list[str]) -> pd.DataFrame:
     low, high = (
         ordered.drop_duplicates(line, keep=keep).set_index(line) for keep in ("first", "last")
     )
+    high = high.reindex(low.index)
     paper = low["paper"] - high["paper"]
     ours = low["ours"] - high["ours"]
     error = (low["variance"] + high["variance"]) ** 0.5
