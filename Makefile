@@ -13,7 +13,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES := tiny_ibot tiny_dino tiny_supervised
 
 .DEFAULT_GOAL := help
-.PHONY: help install mini docs mini-sources notebooks test test-slow miniature kill-test bench gpu-check lint clean
+.PHONY: help install mini docs mini-sources notebooks test test-slow miniature lowest kill-test bench gpu-check lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -62,6 +62,19 @@ test-slow: $(INSTALLED) ## run the tests that take minutes
 
 miniature: $(INSTALLED) ## run and check the paper's study in miniature, in build/miniature
 	$(IN_VENV) python -m pytest -q -s tests/miniature
+
+# A layer over .venv: only what pyproject.toml names is installed again, at its lowest version.
+LOWEST := build/lowest
+lowest: $(INSTALLED) ## test with the lowest versions that pyproject.toml admits (but of PyTorch)
+	$(BIN)/python -m venv --clear $(LOWEST)
+	cd $(LOWEST)/lib/python3.* && \
+	  $(CURDIR)/$(BIN)/python -c 'import site; print(*site.getsitepackages(), sep="\n")' > site-packages/over.pth
+	$(BIN)/python .ci/lowest.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m snakemake --dry-run --quiet rules
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q -n 2 -p no:cacheprovider -W ignore \
+	  tests/study tests/results tests/tables tests/cli/test_commands.py \
+	  --deselect tests/cli/test_commands.py::test_the_installed_program_prints_the_line_and_exits_with_1
 
 kill-test: $(INSTALLED) ## kill training 50 times and compare what it ends with (`make test`: 5 times)
 	GTA_KILLS=50 OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -q -s tests/train/test_kill.py

@@ -193,6 +193,8 @@ def draw_figures(
     from gta.tables import Collected
 
     study = Study.load(config)
+    if not study.figures:
+        raise GtaError(f"study {study.name} has no figures; its config names none")
     collected = Collected(study)
     _write_each(
         chosen(study, names, study.figures),

@@ -14,13 +14,14 @@ import typer
 from gta import outputs as partial
 from gta import results
 from gta.cli.options import DEFAULT_CONFIG, chosen
-from gta.cli.snakemake import Snakemake
+from gta.cli.snakemake import Snakemake, handled
 from gta.cli.status import hours
 from gta.errors import GtaError
 from gta.results.origins import origins_of
 from gta.results.retire import restore, retire
 from gta.study import RUN_FIELDS, Run, Study
 from gta.study.discover import known
+from gta.study.places import log_path
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,13 +91,17 @@ def rerun(
         typer.confirm("Run them again?", abort=True)
 
     cells = cells_of(study, table, runs)
-    retired = retire(study, runs)
-    if retired.exists():
-        print(f"old results: {retired}", flush=True)
-    snakemake.call(targets)
-    after = _look(study, runs)
-    if after.undone:
-        raise GtaError(_put_back(study, after.undone, retired))
+    # From here until results are in place again, a signal must not end this process.
+    stopped: list[int] = []
+    with handled(lambda number, frame: stopped.append(number)):
+        retired = retire(study, runs)
+        if retired.exists():
+            print(f"old results: {retired}", flush=True)
+        if not stopped:
+            snakemake.call(targets)
+        after = _look(study, runs)
+        if after.undone:
+            raise GtaError(_put_back(study, after.undone, retired))
     _rebuild(study, table, snakemake)
     new_cells = cells_of(study, table, runs)
     if new_cells is not None:
@@ -226,13 +231,19 @@ def _say_plan(study: Study, table: str, look: _Look, snakemake: Snakemake) -> No
 
 
 def _put_back(study: Study, undone: list[Run], retired: Path) -> str:
-    """Move back what has no new result, and say so."""
+    """Move back the old results of runs without new ones; one line that says so and why."""
+    reasons = {run: results.failure_of(study, run) for run in undone}
     back = restore(study, retired, undone)
-    said = f"snakemake failed; of {len(undone):,} runs without a new result, "
-    said += f"the old results of {len(back):,} are back"
+    said = (
+        f"of {len(undone):,} runs without a new result, the old results of {len(back):,} are back"
+    )
     if retired.exists():
         said += f"; those of the others lie in {retired}"
-    return f"{said}; the jobs' logs are in {study.folder / 'logs' / 'train'}"
+    failed = next(((run, reason) for run, reason in reasons.items() if reason), None)
+    if failed is None:
+        return f"snakemake was stopped or failed; {said}; the jobs' logs: {study.folder}/logs/train"
+    run, reason = failed
+    return f"{study.title(run)}: {reason}; {said}; log: {log_path(study, run)}"
 
 
 def _rebuild(study: Study, table: str, snakemake: Snakemake) -> None:

@@ -23,7 +23,8 @@ def mark_outdated(study: Study) -> None:
     A job must be run again if metrics of one of its runs exist, and cannot be read, have another
     digest than the study gives the run, or lack the weights that the study keeps. The collected
     metrics must be made again if they exist, unless they hold every run of the study, each with
-    its digest, and no other run.
+    its digest, and no other run; and if some runs have metrics of their own and others do not,
+    whose files were moved away.
 
     Raises:
         GtaError: if a mark cannot be written.
@@ -40,7 +41,9 @@ def mark_outdated(study: Study) -> None:
         stale = any(_must_be_made_again(study, run, collected.exists()) for run in suspects)
         parts = [study.path("metrics", run) for run in pack.runs]
         _mark(_mark_of_pack(study, pack), parts, stale)
-    _mark(_mark_of_collected(study), [collected], found != wanted)
+    there = [study.path("metrics", run).exists() for run in study.runs]
+    moved_away = any(there) and not all(there)
+    _mark(_mark_of_collected(study), [collected], found != wanted or moved_away)
 
 
 def mark_of_pack(study: Study, pack: Pack) -> list[Path]:

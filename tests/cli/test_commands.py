@@ -363,7 +363,7 @@ def test_attention_names_an_image_it_cannot_read(config: str) -> None:
 
 
 def test_a_figure_that_the_study_has_not(config: str) -> None:
-    assert "metrics.parquet: missing" in error_of("figure", "--config", config)
+    assert error_of("figure", "--config", config).startswith("study tiny has no figures")
 
 
 def test_a_source_that_is_not_trained_here(workdir: Path) -> None:

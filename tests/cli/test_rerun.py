@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from gta.cli import app, main
 from gta.cli.snakemake import Snakemake
 from gta.study import Run, Study
 from gta.tables.change import accuracies_line
-from tests.support.left import contents, finish
+from tests.support.left import contents, fail, finish
 
 Train = Callable[[Study, Run], None]
 CELL = ["--dataset", "mini_near", "--rate", "15", "--method", "gta"]
@@ -164,6 +166,24 @@ def test_old_results_return_where_training_fails(study: Study, calls: Calls) -> 
     kept = {text for name, text in after.items() if name.startswith("retired/")}
     assert lost
     assert {before[name] for name in lost} <= kept
+
+
+def test_the_reason_of_a_failure_comes_first(study: Study, calls: Calls) -> None:
+    calls.train = lambda study, run: fail(study, run, "the loss is not finite")
+    said = error_of("table2", *CELL, "--lambda", "1", "--seed", "0", "--yes")
+    assert "lambda 1, seed 0: the loss is not finite; of 1 runs without a new result" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_moves_old_results_back(
+    study: Study, calls: Calls, number: signal.Signals
+) -> None:
+    before = contents(study.folder / "metrics")
+    calls.train = lambda study, run: os.kill(os.getpid(), number)
+    said = error_of("table2", *CELL, "--yes")
+    assert "snakemake was stopped or failed; of 6 runs without a new result" in said
+    assert contents(study.folder / "metrics") == before
+    assert not (study.folder / "retired").exists()
 
 
 @pytest.mark.parametrize(

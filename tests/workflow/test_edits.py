@@ -162,3 +162,14 @@ def test_snakemakes_own_complaint_is_passed_on(
     study = Study.load(["study.yaml"])
     with pytest.raises(GtaError, match=r"snakemake: .*nonesuch.*; nothing was changed"):
         Snakemake(study, "nonesuch", []).check([path_of("mini_near", "gta-1")])
+    with pytest.raises(GtaError, match=r"snakemake: .*No rule to produce nothing.*; nothing was"):
+        Snakemake(study, None, []).check(["nothing"])
+
+
+@pytest.mark.parametrize("arguments", [["--cores", "0"], ["--cores=0"], ["-j", "0"], ["-c0"]])
+def test_no_cores_are_refused_before_anything_is_moved(
+    folder: StagedStudy, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(folder.folder)
+    with pytest.raises(GtaError, match="Snakemake would wait for ever; nothing was changed"):
+        Snakemake(Study.load(["study.yaml"]), None, ["--quiet", *arguments]).check([])

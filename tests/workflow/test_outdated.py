@@ -69,6 +69,17 @@ def test_a_seed_less_marks_the_collected_metrics_alone(
     assert marked(study) == (set(), True)
 
 
+def test_a_part_that_is_moved_away_marks_the_collected_metrics(study: Study) -> None:
+    study.path("metrics", study.runs[0]).unlink()
+    assert marked(study) == (set(), True)
+
+
+def test_collected_metrics_alone_are_left_as_they_are(study: Study) -> None:
+    for run in study.runs:
+        study.path("metrics", run).unlink()
+    assert marked(study) == (set(), False)
+
+
 def test_weights_that_are_newly_kept_mark_every_job(study: Study, config: dict[str, Any]) -> None:
     assert marked(Study({**config, "keep_weights": "all"})) == ({*study.runs}, False)
 
