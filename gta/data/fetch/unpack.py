@@ -1,16 +1,16 @@
 """Unpacking of archives into a folder: whole or not at all, and nothing outside it.
 
-Of a member only its name and its bytes are taken: no owner, mode, time or link.
+Of a member only its name and its bytes are taken: no owner, mode, time or link. The filters of
+``tarfile`` are not enough here: they admit links and sparse files, know nothing of zip files
+(whose ``extract`` renames members that would lie outside), and do not look at the disk.
 """
 
 from __future__ import annotations
 
-import lzma
 import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,9 +21,12 @@ from gta.data.fetch.archives import Progress
 from gta.errors import GtaError
 from gta.files import path_lock
 
-# A file that ends so and is neither tar nor zip is damaged; any other is no archive.
+# A file that ends so and is neither tar nor zip is damaged; any other is not an archive.
 ENDINGS = (".tar", ".tgz", ".gz", ".tbz", ".tbz2", ".bz2", ".txz", ".xz", ".zip")
 COPY = 1 << 20  # bytes at a time
+# Images hardly shrink: an archive that claims to hold more than this is none of images.
+MOST_EXPANSION = 200  # bytes for each byte of the archive
+MOST_SMALL = 1 << 26  # bytes that any archive may hold
 
 
 def unpack(
@@ -34,20 +37,21 @@ def unpack(
 ) -> Path:
     """Unpack archives one after another into one new folder; one that is there is left as it is.
 
-    Tar (plain, gzip, bzip2, xz) and zip are told by content. A file that is no archive, such as a
-    ``.mat`` beside the images, is copied.
+    Tar (plain, gzip, bzip2, xz) and zip are recognised by content. A file that is not an archive,
+    such as a ``.mat`` beside the images, is copied.
 
     Args:
         paths: the archives, checked.
-        target: the folder; it appears when all is in it. What a killed process left is removed.
+        target: the folder; it appears when it is complete. Remains of a killed process are removed.
         progress: called with the bytes read and the bytes of all archives.
-        names: what the copies are called, for each of ``paths``; default as the files are.
+        names: names for the copies, one for each of ``paths``; default as the files are called.
 
     Returns:
         ``target``.
 
     Raises:
-        GtaError: if an archive is damaged, or holds a member that is a link or a device or that
+        GtaError: if an archive is damaged, claims to hold more than fits on the disk or than
+            images can shrink, or holds a member that is a link, a device or a sparse file or that
             would lie outside the folder; or if the disk is full.
     """
     if target.is_dir():
@@ -85,39 +89,33 @@ class _Member:
     Attributes:
         name: path in the archive.
         kind: ``file``, ``folder``, or what it is that is refused.
+        size: declared bytes.
         open: opens its bytes.
     """
 
     name: str
     kind: str
+    size: int
     open: Callable[[], IO[bytes] | None]
 
 
 class _DamagedError(Exception):
-    """The archive is not whole."""
+    """The archive is damaged."""
 
 
 def _unpack_one(path: Path, name: str, file: IO[bytes], folder: Path) -> Iterator[None]:
     """Unpack an archive, a member a step."""
     try:
-        empty = True
+        empty, held, size = True, 0, path.stat().st_size
         for member in _members(path, name, file):
+            held += member.size
+            if member.kind == "file":
+                _check_room(path, held, size, member, folder)
             _write(path, member, folder)
             empty = False
             yield
         if empty:  # a file of zeros is an empty tar
             raise _DamagedError("it holds nothing")
-    except (
-        _DamagedError,
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        UnicodeDecodeError,  # zipfile's, for a damaged name
-        NotImplementedError,  # zipfile's, for a compression that it does not know
-    ) as error:
-        raise _damaged(path, error) from None
     except OSError as error:
         if isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError):
             raise _damaged(path, _DamagedError("a file and a folder share a name")) from None
@@ -126,6 +124,37 @@ def _unpack_one(path: Path, name: str, file: IO[bytes], folder: Path) -> Iterato
         raise GtaError(
             f"{path}: cannot be unpacked to {folder.parent}: {error.strerror or error}"
         ) from None
+    except GtaError:
+        raise
+    except Exception as error:  # the libraries' errors for damaged bytes have no common class
+        raise _damaged(path, error) from None
+
+
+def _check_room(path: Path, held: int, size: int, member: _Member, folder: Path) -> None:
+    """Check the declared bytes of an archive's members before they are written.
+
+    Args:
+        path: of the archive.
+        held: declared bytes up to this member.
+        size: of the archive.
+        member: to be written next.
+        folder: to be written to.
+
+    Raises:
+        GtaError: if they do not fit, or are more than an archive of images can hold.
+    """
+    if member.size < 0:
+        raise _DamagedError(f"member {member.name!r} has a negative size")
+    if held > MOST_EXPANSION * size + MOST_SMALL:
+        raise GtaError(
+            f"{path}: claims to hold more than {held:,} bytes, the archive has {size:,}; refused"
+        )
+    free = shutil.disk_usage(folder).free
+    if member.size > free:
+        raise GtaError(
+            f"{path}: member {member.name!r} needs {member.size:,} bytes and {free:,} are free "
+            f"in {folder.parent}; make room there"
+        )
 
 
 def _members(path: Path, name: str, file: IO[bytes]) -> Iterator[_Member]:
@@ -138,19 +167,21 @@ def _members(path: Path, name: str, file: IO[bytes]) -> Iterator[_Member]:
     elif path.suffix.lower() in ENDINGS:
         raise _DamagedError("it is neither tar nor zip")
     else:
-        yield _Member(name, "file", lambda: path.open("rb"))
+        yield _Member(name, "file", path.stat().st_size, lambda: path.open("rb"))
 
 
 def _tar_members(file: IO[bytes]) -> Iterator[_Member]:
     with tarfile.open(fileobj=file, mode="r:*") as tar:
         for info in tar:
-            if info.isreg():
+            if info.issparse():
+                kind = "a sparse file"
+            elif info.isreg():
                 kind = "file"
             elif info.isdir():
                 kind = "folder"
             else:
                 kind = "a link" if info.issym() or info.islnk() else "a device or a pipe"
-            yield _Member(info.name, kind, partial(tar.extractfile, info))
+            yield _Member(info.name, kind, info.size, partial(tar.extractfile, info))
         # tarfile takes a damaged header for the end of the archive, and a missing end for one.
         stream = tar.fileobj
         assert stream is not None
@@ -171,7 +202,7 @@ def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
                 kind = "an encrypted file"
             else:
                 kind = "folder" if info.is_dir() else "file"
-            yield _Member(info.filename, kind, partial(zipped.open, info))
+            yield _Member(info.filename, kind, info.file_size, partial(zipped.open, info))
 
 
 def _write(path: Path, member: _Member, folder: Path) -> None:
@@ -192,5 +223,5 @@ def _write(path: Path, member: _Member, folder: Path) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> GtaError:
-    said = " ".join(str(error).split())
+    said = " ".join(str(error).split()) or type(error).__name__
     return GtaError(f"{path}: damaged archive ({said}); delete it, then fetch or place it again")

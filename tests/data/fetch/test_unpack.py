@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import resource
+import shutil
 import signal
 import stat
 import subprocess
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gta.data.fetch.unpack import unpack
 from gta.errors import GtaError
@@ -314,3 +317,71 @@ def test_a_killed_unpacking_starts_over(tmp_path, target):
     unpack([path], target)
     assert below(target) == PLAIN
     assert not left.exists()
+
+
+# Crafted and mutated archives
+
+
+def test_a_sparse_file_that_would_fill_the_disk_is_refused(tmp_path, target):
+    path = tmp_path / "holes.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("GNUSparseFile.0/a")
+        info.pax_headers = {
+            "GNU.sparse.major": "0",
+            "GNU.sparse.minor": "1",
+            "GNU.sparse.name": "a",
+            "GNU.sparse.size": str(1 << 44),
+            "GNU.sparse.map": f"0,1,{(1 << 44) - 1},0",
+        }
+        info.size = 1
+        tar.addfile(info, io.BytesIO(b"x"))
+    assert "member 'a' is a sparse file; refused" in refused([path], target)
+
+
+def test_more_than_an_archive_can_hold_is_refused(tmp_path, target):
+    path = write(tmp_path / "zeros.zip", {f"{n}": bytes(1 << 26) for n in range(2)})
+    assert "claims to hold more than 134,217,728 bytes" in refused([path], target)
+
+
+def test_what_does_not_fit_is_refused_before_it_is_written(tmp_path, target, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=39_999))
+    path = write(tmp_path / "birds.tar")
+    assert "needs 40,000 bytes and 39,999 are free" in refused([path], target)
+
+
+SMALL = {"a/b.jpg": NOISE[:700], "a/c.txt": b"1 a.jpg\n", "d/e/f.jpg": NOISE[:300]}
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Small archives of each kind."""
+    folder = tmp_path_factory.mktemp("packed")
+    return {
+        ending: write(folder / f"birds.{ending}", SMALL).read_bytes() for ending in (*MODES, "zip")
+    }
+
+
+@settings(max_examples=250, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_mutated_archives_are_unpacked_or_refused_in_one_line(tmp_path_factory, packed, data):
+    ending = data.draw(st.sampled_from(sorted(packed)))
+    content = bytearray(packed[ending])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        piece = data.draw(st.binary(min_size=1, max_size=6))
+        if data.draw(st.booleans()):
+            content[at : at + len(piece)] = piece
+        else:
+            content[at:at] = piece
+    folder = tmp_path_factory.mktemp("mutated")
+    path, target = folder / f"birds.{ending}", folder / "store" / "abc"
+    path.write_bytes(content)
+    said = ""
+    try:
+        unpack([path], target)
+    except GtaError as error:
+        said = str(error)
+        assert not target.exists(), said
+    assert "\n" not in said
+    assert {part.name for part in folder.iterdir()} <= {path.name, "store"}
