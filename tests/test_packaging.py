@@ -118,7 +118,8 @@ def test_installed_package_is_this_one() -> None:
 
 
 def test_every_import_is_a_declared_dependency(project: dict[str, Any]) -> None:
-    asked = [*project["dependencies"], *project["optional-dependencies"]["notebooks"]]
+    extras = project["optional-dependencies"].values()
+    asked = [*project["dependencies"], *(line for extra in extras for line in extra)]
     declared = {re.split(r"[><=!~; \[]", line)[0].lower() for line in asked}
     for file in Path(gta.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -131,7 +132,8 @@ def test_every_import_is_a_declared_dependency(project: dict[str, Any]) -> None:
             for module in modules:
                 top = module.split(".")[0]
                 if top != "gta" and top not in sys.stdlib_module_names:
-                    assert PACKAGE_OF.get(top, top) in declared, f"{file} imports {top}"
+                    name = PACKAGE_OF.get(top, top).replace("_", "-")
+                    assert name in declared, f"{file} imports {top}"
 
 
 def test_ci_runs_every_config(root: Path) -> None:

@@ -61,6 +61,8 @@ class BSS(Method):
         matrix = features if features.shape[0] <= features.shape[1] else features.T
         with torch.autocast(matrix.device.type, enabled=False):
             with torch.no_grad():
-                gram = (matrix @ matrix.T).nan_to_num()  # eigh refuses what the loss will report
+                # in float64: float32 mixes the eigenvectors of small singular values
+                wide = matrix.double()
+                gram = (wide @ wide.T).nan_to_num()  # eigh refuses what the loss will report
                 vectors = torch.linalg.eigh(gram).eigenvectors[:, : self.k]
-            return {"bss": lam * (vectors.T @ matrix).square().sum()}
+            return {"bss": lam * (vectors.to(matrix.dtype).T @ matrix).square().sum()}

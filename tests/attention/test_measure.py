@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -14,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gta import results
 from gta.attention import (
     PROTOCOLS,
     SEGMENTATION,
@@ -484,7 +486,8 @@ def test_only_the_chosen_lambdas_are_measured(voc_study: Study) -> None:
         lambda run: 50 - run.lam if run.dataset == "mini_near" else 50 + run.lam,
         lambda run: 50 + run.lam,
     )
-    frame.to_parquet(study.folder / "metrics.parquet")
+    frame["recipe_digest"] = [study.digest(run) for run in study.runs]
+    results.write_collected(study, pa.Table.from_pandas(frame, preserve_index=False))
     rows = segment(study).to_pylist()
     found = {(r["dataset"], r["lam"]) for r in rows if r["method"] == "gta"}
     assert found == {("mini_near", 1), ("mini_near", 10), ("mini_far", 10)}
@@ -496,7 +499,7 @@ def test_only_the_chosen_lambdas_are_measured(voc_study: Study) -> None:
 def test_a_size_that_the_patches_do_not_divide_is_refused(voc_study: Study) -> None:
     settings = {"dataset": "voc12", "own_protocols": {"odd": {"mass": 0.5, "size": 60}}}
     study = Study({**voc_study.content, "segmentation": {**settings, "protocols": ["odd"]}})
-    with pytest.raises(GtaError, match="protocols odd: image_size 60 is no multiple"):
+    with pytest.raises(GtaError, match="protocols odd: image_size 60 is not a multiple"):
         segment(study)
 
 

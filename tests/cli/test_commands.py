@@ -273,10 +273,11 @@ def test_a_programmers_error_is_not_hidden(config: str, monkeypatch: pytest.Monk
 
 def test_the_installed_program_prints_the_line_and_exits_with_1(workdir: Path) -> None:
     program = Path(sys.executable).with_name("gta")
-    done = subprocess.run([program, "runs"], capture_output=True, text=True, check=False)
+    arguments = [program, "runs", "--config", "config/none.yaml"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == "error: config/mini.yaml: cannot be read (No such file or directory)\n"
+    assert done.stderr == "error: config/none.yaml: cannot be read (No such file or directory)\n"
 
 
 def test_errors_of_use_exit_with_2(config: str) -> None:

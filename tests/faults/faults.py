@@ -258,7 +258,7 @@ FAULTS = [
           r"model\.safetensors: belongs to another run, .*; train the run again: `gta train"),
     Fault(
         "collected metrics: truncated", "one line; no table of it", _damaged_whole,
-        r"^error: .*metrics\.parquet: damaged: .*; delete it and run `snakemake`$",
+        r"^error: .*metrics\.parquet: damaged: .*; delete it and run `snakemake` or `gta collect`$",
     ),
     Fault("checkpoint: truncated", "set aside; training starts again",
           _checkpoint(harms.truncated), r"checkpoint\.pt: damaged \(.*training starts again$"),
