@@ -13,7 +13,23 @@ from typing import Annotated
 import typer
 
 import gta
-from gta.cli import clean, data, init, outputs, pilot, plan, rerun, runs, sources, status, trial
+from gta.cli import (
+    clean,
+    compare,
+    data,
+    doctor,
+    export,
+    init,
+    outputs,
+    pilot,
+    plan,
+    predict,
+    rerun,
+    runs,
+    sources,
+    status,
+    trial,
+)
 from gta.errors import GtaError
 
 app = typer.Typer(
@@ -35,6 +51,10 @@ status.add_to(app)
 clean.add_to(app)
 init.add_to(app)
 trial.add_to(app)
+export.add_to(app)
+predict.add_to(app)
+compare.add_to(app)
+doctor.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -26,6 +26,7 @@ from gta.cli.options import (
     table_of,
 )
 from gta.errors import GtaError
+from gta.results.imports import imported
 from gta.results.origins import origins_of
 from gta.study import Run, Study
 
@@ -107,6 +108,11 @@ def _summarise(study: Study, found: dict[Run, results.State]) -> None:
     by_state = Counter(str(where.state) for where in found.values())
     said = ", ".join(f"{by_state[state]:,} {state}" for state in State if by_state[state])
     print(f"study {study.name}: {len(found):,} runs" + (f" ({said})" if said else ""))
+    for manifest in imported(study.folder):
+        count, machine = len(manifest["runs"]), manifest["machine"]
+        print(
+            f"{count:,} runs were imported from {machine}, archived {manifest['written_at'][:10]}"
+        )
     if not found:
         return
     # one state for all: the line above has said it

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from gta.errors import GtaError
+from gta.interface.run_results import RunResults
 from gta.interface.study_results import StudyResults
 from gta.project import find_config, find_project, shared
-from gta.study import Study
+from gta.study import RUN_FIELDS, Study
 
 Where = str | Path | Sequence[str | Path]
 
@@ -55,6 +57,29 @@ def locate(where: Where | None = None) -> Study:
         f"{where}: is not a results folder, a config or the name of a study, seen from "
         f"{Path.cwd()}{known}"
     )
+
+
+def open_run(name: str, configs: Sequence[Path]) -> tuple[StudyResults, RunResults]:
+    """The study and run that a run's name, or a file or folder of it under ``results``, stands for.
+
+    Args:
+        name: ``dataset=…/…/seed=…``, alone or within a path.
+        configs: of the study, where the name is not within its results folder.
+
+    Raises:
+        GtaError: if it names no run of the study.
+    """
+    found = _RUN.search(name)
+    if found is None:
+        raise GtaError(
+            f"{name!r} does not name a run; `gta runs --list` prints names: dataset=…/…/seed=…"
+        )
+    before = Path(name[: found.start()])  # <results folder>/<kind>/
+    study = open(before.parent) if (before.parent / "config.yaml").is_file() else open(configs)
+    return study, study.run(found[0])
+
+
+_RUN = re.compile("/".join(f"{field}=[^/]+" for field in RUN_FIELDS))
 
 
 def _newest(root: Path) -> Path:

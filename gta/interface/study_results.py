@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from timm.models.vision_transformer import VisionTransformer
 
+    from gta.catalog import SourceInfo
     from gta.data.store import Store
 
 Rule = Literal["heldout", "test"]
@@ -111,6 +112,19 @@ class StudyResults:
             gta.errors.GtaError: study mini has no run with method='gtaa'; ...
         """
         return [RunResults(self._study, run) for run in matching(self._study, where)]
+
+    def run(self, name: str) -> RunResults:
+        """The run of this name.
+
+        Raises:
+            GtaError: if the study has no such run.
+
+        Examples:
+            >>> study = gta.open("mini")
+            >>> study.run(study.runs()[0].name).state
+            'done'
+        """
+        return RunResults(self._study, self._study.find(name))
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -350,6 +364,10 @@ class StudyResults:
             prepare_source(self._study, name)
         recipe = next(self._study.recipe(run) for run in self._study.runs if run.source == name)
         return load_pretrained(path, recipe)
+
+    def source_info(self, name: str) -> SourceInfo:
+        """What is known of a source: title, architecture, objective, origin."""
+        return self._study.source_info(name)
 
     # Within
 
