@@ -22,6 +22,7 @@ PAGES = (
     "fidelity",
     "faults",
     "coverage",
+    "sources",
     "performance",
 )
 

@@ -73,6 +73,9 @@ SOURCES: MappingProxyType[str, SourceInfo] = MappingProxyType(
                 ),
                 other_names=("checkpoint_teacher.pth",),
             ),
+            licence="Apache-2.0",
+            note="Trained on its own loss, by self-distillation. Attention transfer is reported "
+            "to fail with it (arXiv 2605.07191).",
         ),
         "dino": SourceInfo(
             "DINO",
@@ -83,6 +86,8 @@ SOURCES: MappingProxyType[str, SourceInfo] = MappingProxyType(
                 (f"{_FACEBOOK}/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth",),
             ),
             hub="vit_small_patch16_224.dino",
+            licence="Apache-2.0",
+            note="Trained on its own loss, by self-distillation.",
         ),
         "supervised": SourceInfo(
             "SL",
@@ -94,6 +99,8 @@ SOURCES: MappingProxyType[str, SourceInfo] = MappingProxyType(
                 sha256="cd65a155",  # as torch.hub writes it into the file's name
             ),
             hub="deit_small_patch16_224.fb_in1k",
+            licence="Apache-2.0",
+            note="Trained on labels.",
         ),
         "dinov2": SourceInfo(
             "DINOv2",
@@ -105,6 +112,77 @@ SOURCES: MappingProxyType[str, SourceInfo] = MappingProxyType(
                 other_names=("dinov2_vits14.fp16.safetensors",),
             ),
             hub="vit_small_patch14_dinov2.lvd142m",
+            licence="Apache-2.0",
+            note="Trained on its own loss, by self-distillation. Attention transfer is reported "
+            "to fail with it (arXiv 2605.07191).",
+        ),
+        "dinov2_registers": SourceInfo(
+            "DINOv2 with registers",
+            "vit_small_patch14_reg4_dinov2",
+            "self-distillation with masked patches, LVD-142M (not in the paper)",
+            archive=Archive(
+                "dinov2_vits14_reg4_pretrain.pth",
+                (f"{_FACEBOOK}/dinov2/dinov2_vits14/dinov2_vits14_reg4_pretrain.pth",),
+            ),
+            hub="vit_small_patch14_reg4_dinov2.lvd142m",
+            licence="Apache-2.0",
+            note="As DINOv2's; registers take up what its outlier tokens held.",
+        ),
+        "moco_v3": SourceInfo(
+            "MoCo v3",
+            "vit_small_moco_patch16_224",
+            "momentum contrast, ImageNet-1k (not in the paper)",
+            archive=Archive(
+                "vit-s-300ep.pth.tar", (f"{_FACEBOOK}/moco-v3/vit-s-300ep/vit-s-300ep.pth.tar",)
+            ),
+            key="module.base_encoder",
+            licence="CC-BY-NC-4.0",
+            note="Trained on the contrast. 12 heads of 32; its momentum encoder is "
+            "`key: module.momentum_encoder`.",
+        ),
+        "mae": SourceInfo(
+            "MAE",
+            "vit_base_pooled_patch16_224",
+            "reconstruction of masked patches, ImageNet-1k (not in the paper)",
+            archive=Archive(
+                "mae_pretrain_vit_base.pth",
+                (f"{_FACEBOOK}/mae/pretrain/mae_pretrain_vit_base.pth",),
+            ),
+            licence="CC-BY-NC-4.0",
+            note="Gets no loss: the decoder drops its output. A control, on which GTA has "
+            "nothing to keep.",
+        ),
+        "mfm": SourceInfo(
+            "MFM",
+            "vit_base_pooled_patch16_224",
+            "reconstruction of masked frequencies, ImageNet-1k (not in the paper)",
+            archive=Archive("mfm_pretrain_vit_base.pth"),
+            licence="S-Lab 1.0, not commercial",
+            note="Gets no loss. A control.",
+        ),
+        "semmae": SourceInfo(
+            "SemMAE",
+            "vit_base_pooled_patch16_224",
+            "reconstruction of parts, ImageNet-1k (not in the paper)",
+            archive=Archive("semmae_pretrain_vit_base.pth"),
+            licence="none stated",
+            note="Gets no loss. A control.",
+        ),
+        "dino_mm": SourceInfo(
+            "DINO-MM",
+            "vit_small_patch8_224",
+            "self-distillation, Sentinel-1 and -2 (not in the paper)",
+            archive=Archive(
+                "B14_vits8_dinomm_ep99.pth",
+                (
+                    "https://huggingface.co/wangyi111/dino-mm/resolve/main/"
+                    "B14_vits8_dinomm_ep99.pth",
+                ),
+            ),
+            in_channels=(3, 2, 1),  # B04, B03, B02 of Sentinel-2
+            licence="Apache-2.0",
+            note="Trained on its own loss, of satellites' 14 channels; three are kept, scaled by "
+            "14/3, which is an assumption.",
         ),
     }
 )

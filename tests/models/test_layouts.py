@@ -19,7 +19,7 @@ from timm.layers import QuickGELU
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from gta.catalog import ARCHITECTURES, ArchitectureInfo
+from gta.catalog import ARCHITECTURES, SOURCES, ArchitectureInfo
 from gta.catalog import architectures as catalog
 from gta.data.fetch.archives import Checked
 from gta.errors import GtaError
@@ -294,6 +294,13 @@ def test_a_model_of_12_heads_is_equal_under_12_alone(tmp_path, monkeypatch):
 def test_the_catalog_has_mocos_vit():
     block: Any = create("vit_small_moco_patch16_224", SIDE, 0).blocks[0]
     assert block.attn.num_heads == 12
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_catalogs_sources_have_architectures_that_exist(name):
+    info = SOURCES[name]
+    assert catalog.find_architecture(info.architecture) is not None
+    assert info.shipped or info.licence
 
 
 def test_any_vit_of_timm_is_known_by_its_name():

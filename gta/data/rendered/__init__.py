@@ -98,11 +98,6 @@ class Rendered:
     split: npt.NDArray[np.str_]  # (n,) "train", "heldout" or "test"
     classes: list[str]
 
-    @property
-    def digest(self) -> str:
-        """sha256 of images, masks, labels and splits."""
-        return digest(self.images, self.masks, self.labels, self.split)
-
 
 @dataclass(frozen=True)
 class Corpus:
