@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from gta.study.faults import listed, nearest
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
 
 
@@ -61,5 +63,6 @@ def one_of(value: str, kind: str, known: Iterable[str]) -> str:
     """The value, if it is a known one; else a ValueError that names those."""
     there = list(known)
     if value not in there:
-        raise ValueError(f"there is no {kind} {value!r}; known: {', '.join(there)}")
+        parts = (f"there is no {kind} {value!r}", nearest(value, there), f"known: {listed(there)}")
+        raise ValueError("; ".join(filter(None, parts)))
     return value
