@@ -57,6 +57,8 @@ def tiny_config() -> dict[str, Any]:
             "supervised": "tiny_supervised",
         },
         "methods": {
+            "attention_only": {},
+            "ffn_only": {},
             "l2_sp": {"grid": [0.01]},
             "bss": {"grid": [0.001]},
             "gta": {"grid": [0.01, 0.1, 1], "reduction": "sum"},

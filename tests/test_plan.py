@@ -30,6 +30,7 @@ from tests.support.commands import gta
 from tests.support.left import metrics_row
 from tests.support.samples import CLASSES, TEST_IMAGES, prepare_inputs
 
+PAPER = ("l2_sp", "bss", "attention_only", "ffn_only", "gta", "block_guide", "msa_guide")
 IMAGES = 4 * 8  # iterations and batch of the tiny study
 
 
@@ -112,7 +113,11 @@ def test_only_guides_read_the_source_and_a_probe_costs_no_backward_pass(
     tiny_config: Mapping[str, Any],
 ) -> None:
     study = Study(
-        {**tiny_config, "extra_methods": ["linear_probe"], "tables": ["table2", "table3"]}
+        {
+            **tiny_config,
+            "methods": ["finetune", *PAPER, "linear_probe"],
+            "tables": ["table2", "table3"],
+        }
     )
     estimator = Estimator(study)
     alone = {run.method: estimator.alone(run) for run in study.runs}

@@ -15,7 +15,6 @@ from typing import Any
 
 from gta.catalog import (
     DATASETS,
-    MIXES,
     READER_VERSION,
     RENDERER_VERSION,
     SOURCES,
@@ -27,11 +26,22 @@ from gta.catalog import (
 )
 from gta.errors import GtaError
 from gta.project import find_config, find_project, folder_of, resolve
+from gta.study.check import check
 from gta.study.chosen_methods import StudyMethods, with_relative_paths, with_resolved_paths
 from gta.study.config import COMPUTING, Config, Recipe
 from gta.study.expand import expand, requested_specs
+from gta.study.faults import Faults
 from gta.study.kinds import Kind, StudyKinds
-from gta.study.load import file_of, merge, read_configs, read_yaml, validate, with_exponents
+from gta.study.load import (
+    completed,
+    file_of,
+    merge,
+    methods_below_tables,
+    read_configs,
+    read_yaml,
+    validate,
+    with_exponents,
+)
 from gta.study.packs import Pack, PackGroup, groups_of, packs_of
 from gta.study.run import RUN_FIELDS, Run
 from gta.study.tables import Declarations, TableSpec
@@ -70,26 +80,44 @@ class Study:
             folder: where its results lie, if not in ``results/<study>`` of the project.
 
         Raises:
-            GtaError: one line with file and key for the first thing that is wrong.
+            GtaError: a line with file and key for each thing that is wrong.
         """
         self.files = tuple(files)
         self.root = root
         self._folder = folder
-        self._content = with_resolved_paths(content, files)
-        self.config = validate(Config, self._content, files)
-        self.methods = StudyMethods(self.config, files)
+        self._content = with_resolved_paths(completed(content, files), files)
+        faults = Faults()
+        with faults.noted():
+            self.config = validate(Config, self._content, files)
+        faults.raise_any()
+        with faults.noted():
+            self.methods = StudyMethods(self.config, files)
         tables_file = self.tables_file
-        declared = validate(Declarations, read_yaml(tables_file), [tables_file])
-        own_kinds = {name: Path(own.file) for name, own in self.config.own_kinds.items()}
-        self.kinds = StudyKinds(own_kinds)
-        requested = requested_specs(self.config, declared, self.kinds, self._file_of)
-        self.specs, self._where = requested.specs, requested.where
-        self._needs, self._owner = expand(self.config, self.methods, requested, self._file_of)
-        self._recipes: dict[tuple[tuple[int, ...], str | None, str], Recipe] = {}
+        with faults.noted():
+            declared = validate(Declarations, read_yaml(tables_file), [tables_file])
+            own_kinds = {name: Path(own.file) for name, own in self.config.own_kinds.items()}
+            self.kinds = StudyKinds(own_kinds)
+            requested = requested_specs(self.config, declared, self.kinds, self.file_of, faults)
+            self.specs, self._where = requested.specs, requested.where
+        faults.raise_any()
+        self._leave_out_methods()
+        self._needs, self._owner = expand(
+            self.config, self.methods, requested, self.file_of, faults
+        )
+        faults.raise_any()
+        self._recipes: dict[tuple[Any, ...], Recipe] = {}
         self._digests: dict[tuple[Any, ...], str] = {}
-        self._check_recipes()
-        self._check_kinds()
-        self._check_titles()
+        check(self, faults)
+        faults.raise_any()
+
+    def _leave_out_methods(self) -> None:
+        """Forget methods that only tables used which an overlay has replaced by others."""
+        shown = {method for spec in self.specs.values() for c in spec.cells for method in c.method}
+        below = methods_below_tables(self._content, self.files) - shown
+        kept = {name: given for name, given in self.config.methods.items() if name not in below}
+        if len(kept) < len(self.config.methods):
+            self.config = self.config.model_copy(update={"methods": kept})
+            self._content = {**self._content, "methods": kept}
 
     @classmethod
     def load(
@@ -234,87 +262,46 @@ class Study:
         Raises:
             GtaError: if the run is not one of the study's.
         """
-        key = matching, variant, table = self._laid_over(run)
+        key = self.recipe_key(run)
         if key not in self._recipes:
+            matching, variant, table, photographs = key
             given = self.config.recipe.model_dump()
             for i in matching:
                 given = merge(given, self.config.overrides[i].recipe)
             if variant is not None:
                 given = merge(given, self.config.variants[variant].recipe)
             given = merge(given, self.specs[table].recipe)
-            self._recipes[key] = validate(Recipe, given, ())
+            recipe = validate(Recipe, given, self.files, under=("recipe",))
+            self._recipes[key] = recipe.with_test_view() if photographs else recipe
         return self._recipes[key]
 
-    def _laid_over(self, run: Run) -> tuple[tuple[int, ...], str | None, str]:
-        """The overrides, variant and table whose recipe keys are laid over the study's."""
+    def recipe_key(self, run: Run) -> tuple[tuple[int, ...], str | None, str, bool]:
+        """What decides a run's recipe: overrides, variant and table laid over the study's.
+
+        Last comes whether its dataset holds photographs, which need a test view.
+        """
         self._require(run)
         overrides = enumerate(self.config.overrides)
         matching = tuple(i for i, override in overrides if override.matches(run))
         variant = run.method if run.method in self.config.variants else None
-        return matching, variant, self._owner[run]
+        return matching, variant, self._owner[run], self._holds_photographs(run.dataset)
 
-    def _check_recipes(self) -> None:
-        parts = [
-            (self._file_of("overrides"), f"overrides.{i}", override.recipe)
-            for i, override in enumerate(self.config.overrides)
-        ]
-        for name, variant in self.config.variants.items():
-            parts.append((self._file_of("variants", name), f"variants.{name}", variant.recipe))
-        for name, spec in self.specs.items():
-            file, _, key = self._where[name].rpartition(": ")
-            parts.append((file, key, spec.recipe))
-        for file, key, own in parts:
-            try:
-                validate(Recipe, merge(self.config.recipe.model_dump(), own), ())
-            except GtaError as error:
-                fault = str(error).removeprefix("config: ")
-                raise GtaError(f"{file}: {key}.recipe.{fault}") from None
-        firsts: dict[tuple[Any, ...], Run] = {}
-        for run in self.runs:
-            firsts.setdefault((self._laid_over(run), run.source, run.mix), run)
-        for run in firsts.values():
-            try:
-                self._check_recipe(run, self.recipe(run))
-            except GtaError as error:
-                fault = str(error).removeprefix("config: ")
-                file = self._file_of("recipe")
-                raise GtaError(f"{file}: recipe.{fault} (for {run.name})") from None
+    def _holds_photographs(self, dataset: str) -> bool:
+        return self.dataset_kinds[dataset] != "procedural"
 
-    def _check_kinds(self) -> None:
-        for name, where in self._where.items():
-            try:
-                self.kind(name).check_study(self, name)
-            except ValueError as error:
-                raise GtaError(f"{where}: {error}") from None
+    @cached_property
+    def dataset_kinds(self) -> dict[str, str]:
+        """How the images of each dataset come about: ``procedural`` or ``images``."""
+        return {name: self.dataset_info(name).kind for name in self.config.datasets}
 
-    def _check_titles(self) -> None:
-        """Two things of one title could not be told apart in tables and figures."""
-        datasets, sources = self.config.datasets, self.config.sources.values()
-        methods = sorted({run.method for run in self.runs})
-        for what, key, titles in (
-            ("datasets", "own_datasets", {n: self.dataset_info(n).title for n in datasets}),
-            ("sources", "own_sources", {n: self.source_info(n).title for n in sources}),
-            ("methods", "own_methods", {n: self.methods[n].title for n in methods}),
-        ):
-            owner: dict[str, str] = {}
-            for name, title in titles.items():
-                other = owner.setdefault(title, name)
-                if other != name:
-                    raise GtaError(
-                        f"{self._file_of(key, name)}: the {what} {other} and {name} are both "
-                        f"titled {title!r}; change one title"
-                    )
-
-    def _check_recipe(self, run: Run, recipe: Recipe) -> None:
-        architecture = self.source_info(run.source).architecture
-        if recipe.architecture != architecture:
-            raise GtaError(f"architecture: {run.source} is a {architecture}")
-        mixing, _ = recipe.mixing(run.mix)
-        if mixing != "none" and recipe.batch_size % 2:
-            raise GtaError(f"batch_size: {MIXES[mixing]} pairs images, so it must be even")
-
-    def _file_of(self, *keys: str) -> str:
+    def file_of(self, *keys: str) -> str:
+        """The config file that sets a key, for messages."""
         return file_of(keys, self.files)
+
+    @property
+    def places_of_specs(self) -> Mapping[str, tuple[str, str]]:
+        """File and key of the stanza of each table and figure, for messages."""
+        return self._where
 
     def method_settings(self, method: str) -> dict[str, Any]:
         """The settings that the config gives a method, without its grid."""
@@ -343,7 +330,7 @@ class Study:
         A result whose digest is another is stale. What only places or shows results
         (tables, figures, packs) is left out, so that changing it reruns nothing.
         """
-        kind = self._laid_over(run), run.method, run.mix
+        kind = self.recipe_key(run), run.method, run.mix
         return self._digest_once(kind, lambda: self._deciding(run))
 
     def _deciding(self, run: Run) -> dict[str, Any]:
@@ -408,6 +395,17 @@ class Study:
     def tables_file(self) -> Path:
         """The file that declares the tables and figures."""
         return find_config(Path(self.config.tables_file), self.root)
+
+    @property
+    def reference_folders(self) -> tuple[Path, ...]:
+        """Where published numbers lie: beside the tables file, then beside the shipped one."""
+        shipped = find_config(Path("config/tables.yaml"), self.root)
+        return tuple(dict.fromkeys(f.parent / "reference" for f in (self.tables_file, shipped)))
+
+    def reference_file(self, name: str) -> Path:
+        """The file of published numbers of this name; the first place if there is none."""
+        places = [folder / f"{name}.csv" for folder in self.reference_folders]
+        return next((path for path in places if path.is_file()), places[0])
 
     def resolve(self, path: str) -> Path:
         """A path that the config gives, relative to the project's folder."""

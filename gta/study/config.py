@@ -164,6 +164,16 @@ class Recipe(Strict):
             raise ValueError("evaluation.resize must not be below image_size")
         return self
 
+    def with_test_view(self) -> Recipe:
+        """The recipe with a test view for photographs, unless it states one or never crops.
+
+        The shorter side is resized to 8/7 of the image size, as 256 for 224 pixels.
+        """
+        if self.evaluation.resize is not None or self.augment.crop == "none":
+            return self
+        view = {"resize": round(self.image_size * 8 / 7)}
+        return self.model_copy(update={"evaluation": self.evaluation.model_copy(update=view)})
+
     def mixing(self, mix: str) -> tuple[str, dict[str, Any]]:
         """How the batches of a run are mixed: a key of ``MIXES`` and its settings.
 

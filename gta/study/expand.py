@@ -11,11 +11,14 @@ from gta.catalog import MIXES
 from gta.errors import GtaError
 from gta.study.chosen_methods import StudyMethods
 from gta.study.config import Config
+from gta.study.faults import Faults, listed, nearest
 from gta.study.kinds import Place, StudyKinds
 from gta.study.run import Run
-from gta.study.tables import Declarations, TableSpec
+from gta.study.tables import Cells, Declarations, TableSpec
 
 FileOf = Callable[..., str]  # the file that sets a key, for messages
+
+BASELINE = "finetune"  # of gains and intervals: in every table whose cells name it
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,11 @@ class Requested:
     """
 
     specs: dict[str, TableSpec]
-    where: dict[str, str]
+    where: dict[str, tuple[str, str]]
 
 
 def requested_specs(
-    config: Config, declared: Declarations, kinds: StudyKinds, file_of: FileOf
+    config: Config, declared: Declarations, kinds: StudyKinds, file_of: FileOf, faults: Faults
 ) -> Requested:
     """Find what ``tables`` and ``figures`` name; own tables and figures join without being named.
 
@@ -41,13 +44,11 @@ def requested_specs(
         declared: the content of its ``tables_file``.
         kinds: those of the package and the config's own.
         file_of: file that sets a key of the config, for messages.
-
-    Raises:
-        GtaError: a name is not declared or declared twice, a stanza does not fit its kind, or
-            ``restrict`` names what the study does not have.
+        faults: where it is noted that a name is not declared or declared twice, a stanza does
+            not fit its kind, or ``restrict`` names what the study does not have.
     """
     requested = Requested({}, {})
-    taken: dict[str, str] = {}
+    taken: set[str] = set()
     places: tuple[Place, ...] = ("tables", "figures")
     for place in places:
         specs: dict[str, tuple[str, str, TableSpec]] = {
@@ -55,108 +56,182 @@ def requested_specs(
             for name, spec in getattr(declared, place).items()
         }
         for name, spec in getattr(config, f"own_{place}").items():
+            key = f"own_{place}"
             if name in specs:
-                raise GtaError(
-                    f"{file_of(f'own_{place}', name)}: own_{place}.{name}: {config.tables_file} "
-                    "declares one of this name; choose another"
-                )
-            specs[name] = (file_of(f"own_{place}", name), f"own_{place}", spec)
+                what = f"{config.tables_file} declares one of this name; choose another"
+                faults.add(GtaError(what, where=f"{file_of(key, name)}: {key}.{name}"))
+            specs[name] = (file_of(key, name), key, spec)
         for name, (file, key, spec) in specs.items():
             if name in taken:
-                raise GtaError(
-                    f"{file}: {name!r} is declared as a table and as a figure; rename one"
-                )
-            taken[name] = place
-            kinds.check(place, f"{file}: {key}.{name}", spec)
+                what = f"{name!r} is declared as a table and as a figure; rename one"
+                faults.add(GtaError(what, where=file))
+            taken.add(name)
+            with faults.noted():
+                kinds.check(place, f"{file}: {key}.{name}", spec)
         for name in dict.fromkeys([*getattr(config, place), *getattr(config, f"own_{place}")]):
             if name not in specs:
-                raise GtaError(
-                    f"{file_of(place)}: {place}: {config.tables_file} declares no {name!r}; "
-                    f"it has: {', '.join(getattr(declared, place))}"
+                parts = (
+                    f"{config.tables_file} declares no {name!r}",
+                    nearest(name, specs),
+                    f"it has: {listed(getattr(declared, place))}",
                 )
+                what = "; ".join(filter(None, parts))
+                faults.add(GtaError(what, where=f"{file_of(place)}: {place}"))
+                continue
             file, key, spec = specs[name]
             requested.specs[name] = spec
-            requested.where[name] = f"{file}: {key}.{name}"
-    _check_restrictions(config, requested.specs, file_of)
+            requested.where[name] = (file, f"{key}.{name}")
+    _check_restrictions(config, requested.specs, file_of, faults)
     return requested
 
 
-def _check_restrictions(config: Config, specs: Mapping[str, TableSpec], file_of: FileOf) -> None:
+def _check_restrictions(
+    config: Config, specs: Mapping[str, TableSpec], file_of: FileOf, faults: Faults
+) -> None:
     for name, restriction in config.restrict.items():
         if name not in specs:
-            raise GtaError(
-                f"{file_of('restrict', name)}: restrict: {name!r} is not among the study's "
-                "tables and figures"
-            )
+            what = f"{name!r} is not among the study's tables and figures"
+            faults.add(GtaError(what, where=f"{file_of('restrict', name)}: restrict"))
         for field, has in (("datasets", config.datasets), ("rates", config.rates)):
             for value in getattr(restriction, field) or ():
                 if value not in has:
-                    raise GtaError(
-                        f"{file_of('restrict', name, field)}: restrict.{name}.{field}: "
-                        f"the study has no {value}"
-                    )
+                    where = f"{file_of('restrict', name, field)}: restrict.{name}.{field}"
+                    faults.add(GtaError(f"the study has no {value}", where=where))
 
 
-def runs_of(
-    config: Config,
-    methods: StudyMethods,
-    requested: Requested,
-    name: str,
-    file_of: FileOf,
-) -> Iterator[Run]:
-    """All runs that a table or figure needs.
+class Expansion:
+    """Expands the cells of a study's tables and figures."""
 
-    Raises:
-        GtaError: if the table names a method, mix, source role or rate that does not exist.
-    """
-    spec, where = requested.specs[name], requested.where[name]
-    restriction = config.restrict.get(name)
-    datasets = (restriction and restriction.datasets) or config.datasets
-    allowed = set((restriction and restriction.rates) or config.rates)
-    for cells in spec.cells:
-        chosen = [*cells.method, *(config.extra_methods if spec.extra else [])]
-        _check(where, "method", chosen, methods)
-        _check(where, "mix", cells.mix, MIXES)
-        for role in cells.source:
-            if role not in config.sources:
-                raise GtaError(
-                    f"{file_of('sources')}: sources: {name} needs a source in the role {role!r}; "
-                    f"there are: {', '.join(config.sources)}"
-                )
-        rates = config.rates if cells.rate == "all" else cells.rate
-        rates = [rate for rate in rates if rate in allowed]
-        if not rates:
-            raise GtaError(f"{file_of('rates')}: rates: none of them is one of {name}'s")
-        for dataset, rate, role, method, mix in product(
-            datasets, rates, cells.source, dict.fromkeys(chosen), cells.mix
+    def __init__(
+        self,
+        config: Config,
+        methods: StudyMethods,
+        requested: Requested,
+        file_of: FileOf,
+        faults: Faults,
+    ) -> None:
+        """Read which methods the config selects.
+
+        Args:
+            config: of the study.
+            methods: the package's and its own.
+            requested: the tables and figures it asks for.
+            file_of: file that sets a key of the config, for messages.
+            faults: where it is noted that a table names a method, mix, source role or rate that
+                does not exist, or has none that the config selects.
+        """
+        self._config, self._methods, self._requested = config, methods, requested
+        self._file_of, self._faults = file_of, faults
+        defined = {*config.variants, *config.own_methods}
+        self._selected = {*config.methods, *config.extra_methods, *defined, BASELINE}
+        specs = requested.specs.values()
+        named = {name for spec in specs for cells in spec.cells for name in cells.method}
+        self._joining = [name for name in config.methods if name not in named]
+
+    def runs_of(self, name: str) -> Iterator[Run]:
+        """All runs that a table or figure needs."""
+        config, spec = self._config, self._requested.specs[name]
+        file, key = self._requested.where[name]
+        restriction = config.restrict.get(name)
+        datasets = (restriction and restriction.datasets) or config.datasets
+        allowed = [
+            rate
+            for rate in config.rates
+            if not (restriction and restriction.rates) or rate in restriction.rates
+        ]
+        any_method = False
+        for cells in spec.cells:
+            if not self._is_known(cells, f"{file}: {key}", name):
+                return
+            rates = rates_of(cells, allowed)
+            if not rates:
+                what = f"none of them is one of {name}'s"
+                self._faults.add(GtaError(what, where=f"{self._file_of('rates')}: rates"))
+                return
+            chosen = self._chosen(spec, cells)
+            any_method |= bool(chosen)
+            for dataset, rate, role, method, mix in product(
+                datasets, rates, cells.source, chosen, cells.mix
+            ):
+                source = config.sources[role]
+                for lam, seed in product(self._methods.grid(method), config.seeds):
+                    yield Run(dataset, float(rate), source, method, mix, lam, seed)
+        if spec.cells and not any_method:
+            shown = listed(dict.fromkeys(m for cells in spec.cells for m in cells.method))
+            what = f"selects none of the methods of {name} ({shown}); add one, or leave {name} out"
+            self._faults.add(GtaError(what, where=f"{self._file_of('methods')}: methods"))
+
+    def _chosen(self, spec: TableSpec, cells: Cells) -> list[str]:
+        """The methods of some cells that the config selects, and those that join.
+
+        Methods that no table names join those that are open to them (``extra: true``).
+        """
+        joining = [*self._joining, *self._config.extra_methods] if spec.extra else []
+        own = [
+            method
+            for method in cells.method
+            if not self._config.methods or method in self._selected
+        ]
+        return list(dict.fromkeys([*own, *joining]))
+
+    def _is_known(self, cells: Cells, where: str, name: str) -> bool:
+        before = self._faults.count
+        for what, values, known in (
+            ("method", cells.method, self._methods),
+            ("mix", cells.mix, MIXES),
         ):
-            for lam, seed in product(methods.grid(method), config.seeds):
-                yield Run(dataset, float(rate), config.sources[role], method, mix, lam, seed)
+            for value in values:
+                self._check(where, what, value, known)
+        for role in cells.source:
+            if role not in self._config.sources:
+                roles = ", ".join(self._config.sources)
+                what = f"{name} needs a source in the role {role!r}; there are: {roles}"
+                self._faults.add(GtaError(what, where=f"{self._file_of('sources')}: sources"))
+        return self._faults.count == before
 
-
-def _check(where: str, what: str, values: list[str], known: Any) -> None:
-    for value in values:
+    def _check(self, where: str, what: str, value: str, known: Any) -> None:
         if value not in known:
-            raise GtaError(f"{where}: there is no {what} {value!r}; known: {', '.join(known)}")
+            parts = (
+                f"there is no {what} {value!r}",
+                nearest(value, known),
+                f"known: {listed(known)}",
+            )
+            self._faults.add(GtaError("; ".join(filter(None, parts)), where=where))
+
+
+def rates_of(cells: Cells, rates: list[float]) -> list[float]:
+    """The rates of some cells among those of the study, in the order of the cells."""
+    if cells.rate == "all":
+        return rates
+    ends = {"lowest": min(rates, default=None), "highest": max(rates, default=None)}
+    wanted = [ends[rate] if isinstance(rate, str) else rate for rate in cells.rate]
+    return [rate for rate in dict.fromkeys(wanted) if rate is not None and rate in rates]
 
 
 def expand(
-    config: Config, methods: StudyMethods, requested: Requested, file_of: FileOf
+    config: Config,
+    methods: StudyMethods,
+    requested: Requested,
+    file_of: FileOf,
+    faults: Faults,
 ) -> tuple[dict[str, frozenset[Run]], dict[Run, str]]:
     """Each table's runs, and for each run the first table that needs it.
 
-    Raises:
-        GtaError: if two tables want the same run with different recipes.
+    Faults are noted as by ``Expansion``; also that two tables want a run with different recipes.
     """
+    expansion = Expansion(config, methods, requested, file_of, faults)
     needs: dict[str, frozenset[Run]] = {}
     owner: dict[Run, str] = {}
+    disagreeing: set[tuple[str, str]] = set()
     for name, spec in requested.specs.items():
-        needs[name] = frozenset(runs_of(config, methods, requested, name, file_of))
-        for run in needs[name]:
+        needs[name] = frozenset(expansion.runs_of(name))
+        for run in sorted(needs[name]) if spec.recipe else needs[name]:
             other = owner.setdefault(run, name)
-            if requested.specs[other].recipe != spec.recipe:
-                raise GtaError(
-                    f"{config.tables_file}: {other} and {name} disagree on the recipe of "
-                    f"{run.name}; a run has one recipe: put one of them into a study of its own"
+            if requested.specs[other].recipe != spec.recipe and (other, name) not in disagreeing:
+                disagreeing.add((other, name))
+                what = (
+                    f"{other} and {name} disagree on the recipe of {run.name}; a run has one "
+                    "recipe: put one of them into a study of its own"
                 )
+                faults.add(GtaError(what, where=config.tables_file))
     return needs, owner

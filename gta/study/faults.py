@@ -45,6 +45,11 @@ class Faults:
         for one in fault.faults if isinstance(fault, ConfigError) else [fault]:
             self._found.setdefault(str(one), one)
 
+    @property
+    def count(self) -> int:
+        """Faults so far."""
+        return len(self._found)
+
     @contextmanager
     def noted(self) -> Iterator[None]:
         """Note the fault that ends the block, and go on after it."""

@@ -10,11 +10,20 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from gta.catalog import SOURCES
 from gta.errors import GtaError
 from gta.study.faults import Faults, described, is_type_tag
 from gta.study.yaml_files import read_yaml, with_exponents
 
-__all__ = ["file_of", "merge", "read_configs", "read_yaml", "validate", "with_exponents"]
+__all__ = [
+    "completed",
+    "file_of",
+    "merge",
+    "read_configs",
+    "read_yaml",
+    "validate",
+    "with_exponents",
+]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -44,8 +53,77 @@ def read_configs(files: Sequence[Path]) -> dict[str, Any]:
                 f"{path}: study: an overlay must name a study of its own, "
                 f"not {merged.get('study')!r}"
             )
-        merged = merge(merged, content)
+        merged = with_methods(merge(merged, content), merged.get("methods"))
     return merged
+
+
+def with_methods(content: Mapping[str, Any], below: Any) -> dict[str, Any]:
+    """A config whose list of methods is keys and settings.
+
+    Args:
+        content: a config; ``methods: [finetune, gta]`` selects methods by name.
+        below: ``methods`` of the config that it is laid over, whose settings the names keep.
+    """
+    names = content.get("methods")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return dict(content)
+    if len({*names}) != len(names):
+        raise GtaError("a method is named twice", where="methods")
+    settings = below if isinstance(below, Mapping) else {}
+    return {**content, "methods": {name: settings.get(name) for name in names}}
+
+
+def completed(content: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
+    """A merged config with its methods as keys, and the architecture that its sources share.
+
+    Args:
+        content: the merged config, also as Snakemake has it.
+        files: the files it came from.
+    """
+    below = read_configs(files).get("methods") if isinstance(content.get("methods"), list) else None
+    content = with_methods(content, below)
+    recipe, names = content.get("recipe"), content.get("sources")
+    if (
+        not isinstance(recipe, Mapping)
+        or "architecture" in recipe
+        or not isinstance(names, Mapping)
+    ):
+        return content
+    shared = {_architecture(content, name) for name in names.values() if isinstance(name, str)}
+    if len(shared) != 1 or None in shared:
+        return content
+    return {**content, "recipe": {"architecture": shared.pop(), **recipe}}
+
+
+def methods_below_tables(content: Mapping[str, Any], files: Sequence[Path]) -> set[str]:
+    """Methods that a config names below the file that last chooses tables and figures.
+
+    Where an overlay chooses other tables, those of the study below may be of no use any more.
+    """
+    layers = [read_yaml(path) for path in files]
+    places = ("tables", "figures", "own_tables", "own_figures")
+    chooses = [position for position, layer in enumerate(layers) if layer.keys() & {*places}]
+    last = chooses[-1] if chooses else 0
+    merged = read_configs(files) if files else {}
+    if any(content.get(place) != merged.get(place) for place in ("tables", "figures")):
+        last = len(layers)  # chosen on the command line
+    names: set[str] = set()
+    for layer in layers[:last]:
+        names |= {str(name) for name in layer.get("methods") or ()}
+    for layer in layers[last:]:
+        names -= {str(name) for name in layer.get("methods") or ()}
+    return names
+
+
+def _architecture(content: Mapping[str, Any], source: str) -> Any:
+    """The architecture of a source, as an unchecked config states it."""
+    own = content.get("own_sources")
+    if isinstance(own, Mapping) and isinstance(own.get(source), Mapping):
+        return own[source].get("architecture")
+    given = content.get("architectures")
+    if isinstance(given, Mapping) and source in given:
+        return given[source]
+    return SOURCES[source].architecture if source in SOURCES else None
 
 
 def validate(
@@ -75,7 +153,11 @@ def validate(
             keys = tuple(str(part) for part in fault["loc"] if not is_type_tag(part))
             found.setdefault(keys, []).append(fault)
         faults = Faults()
+        # of a union's branches, the one that fits as far as a key within is what was meant
+        above = {keys[:depth] for keys in found for depth in range(len(keys))}
         for keys, branches in found.items():
+            if keys in above:
+                continue
             path = (*under, *keys)
             where = ": ".join(filter(None, (file_of(path, files), ".".join(path))))
             faults.add(GtaError(described(model, keys, branches), where=where))

@@ -23,13 +23,20 @@ def _fields_of_cells(values: list[str]) -> list[str]:
 CellFields = Annotated[list[str], AfterValidator(_fields_of_cells)]
 
 
+End = Literal["lowest", "highest"]
+
+
 class Cells(Strict):
-    """A product of runs. Sources are named by role; ``all`` means all that the study has."""
+    """A product of runs.
+
+    Sources are named by role; ``all`` means all that the study has, ``lowest`` and ``highest``
+    the ends of its rates.
+    """
 
     source: list[str]
     method: list[str]
     mix: list[str] = ["none"]
-    rate: list[Rate] | Literal["all"] = "all"
+    rate: Annotated[list[Rate | End], Field(min_length=1)] | Literal["all"] = "all"
 
 
 class TableSpec(Strict):

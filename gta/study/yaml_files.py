@@ -19,9 +19,8 @@ QUOTED = 60  # characters of the user's input in a message
 
 # Tags of the values that a config may hold. YAML 1.1's dates, sets and binary data are refused
 # where they are tagged; an untagged date is read as text.
-TAGS = {
-    f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "map", "seq")
-}
+KINDS = {"int": "an integer", "float": "a number", "bool": "true or false", "null": "null"}
+TAGS = {f"tag:yaml.org,2002:{kind}" for kind in (*KINDS, "str", "map", "seq")}
 MERGE = "tag:yaml.org,2002:merge"
 
 # Keys by which other programs run code from a file that gta shares with them.

@@ -15,12 +15,12 @@ def read_reference(study: Study, name: str) -> pd.DataFrame | None:
     """The paper's numbers for a table; None where the paper has none.
 
     Raises:
-        GtaError: if the file that ``tables.yaml`` names cannot be read.
+        GtaError: if the file that the stanza names cannot be read.
     """
     wanted = study.specs[name].reference
     if wanted is None:
         return None
-    path = study.tables_file.parent / "reference" / f"{wanted}.csv"
+    path = study.reference_file(wanted)
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:

@@ -11,19 +11,27 @@ import yaml
 
 from gta.errors import GtaError
 from gta.study import Study
+from gta.study.faults import ConfigError
 
 Change = Callable[[dict[str, Any]], object]
 
 
-def line_of(content: dict[str, Any], folder: Path) -> str:
-    """The error that a config gives, as the user reads it."""
+def lines_of(content: dict[str, Any], folder: Path) -> list[str]:
+    """The errors that a config gives, as the user reads them."""
     file = folder / "study.yaml"
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(GtaError) as error:
         Study.load([file])
-    line = str(error.value)
-    assert "\n" not in line
-    return line.replace(str(folder) + "/", "")
+    faults = error.value.faults if isinstance(error.value, ConfigError) else (error.value,)
+    lines = [str(fault).replace(str(folder) + "/", "") for fault in faults]
+    assert not [line for line in lines if "\n" in line]
+    return lines
+
+
+def line_of(content: dict[str, Any], folder: Path) -> str:
+    """The only error that a config gives."""
+    (line,) = lines_of(content, folder)
+    return line
 
 
 def override(content: dict[str, Any], **keys: Any) -> None:
@@ -55,7 +63,7 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         ),
         (
             lambda c: c.update(variants={"plain": {"of": "tune", "title": "Plain"}}),
-            "variants: there is no method 'tune'; known: finetune",
+            "variants: there is no method 'tune'; did you mean 'finetune'?",
         ),
         (
             lambda c: c.update(variants={"gta": {"of": "finetune", "title": "Plain"}}),
@@ -77,7 +85,7 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         ),
         (
             lambda c: c.update(recipe_sources={"a/b#1": ["augment.flipp"]}),
-            "recipe_sources: there is no key of recipe.augment 'flipp'; known: crop, scale",
+            "recipe_sources: there is no key of recipe.augment 'flipp'; did you mean 'flip'?",
         ),
         (lambda c: override(c, datasets=["mini_near"]), "overrides.0.datasets: unknown key"),
         (lambda c: override(c, recipe={"lrr": 1}), "overrides.0.recipe.lrr: unknown key"),
@@ -140,7 +148,10 @@ def override(content: dict[str, Any], **keys: Any) -> None:
             "overrides.0.recipe.iterations: 0 should be greater than 0",
         ),
         # names of nothing
-        (lambda c: c.update(datasets=["mini"]), "datasets: there is no data set 'mini'; known: "),
+        (
+            lambda c: c.update(datasets=["mini"]),
+            "datasets: there is no data set 'mini'; did you mean 'mini_far' or ",
+        ),
         (lambda c: c["sources"].update(main="ibott"), "sources: there is no source 'ibott'"),
         (lambda c: c["methods"].update(gtaa=None), "methods: there is no method 'gtaa'"),
         (lambda c: c.update(extra_methods=["probe"]), "extra_methods: there is no method 'probe'"),
@@ -220,7 +231,8 @@ def override(content: dict[str, Any], **keys: Any) -> None:
 )
 def test_bad_config(change: Change, line: str, tiny_config: dict[str, Any], workdir: Path) -> None:
     change(tiny_config)
-    assert line_of(tiny_config, workdir).startswith(f"study.yaml: {line}")
+    lines = lines_of(tiny_config, workdir)
+    assert [one for one in lines if one.startswith(f"study.yaml: {line}")], lines
 
 
 def test_undeclared_table_names_the_declared_ones(
@@ -228,12 +240,34 @@ def test_undeclared_table_names_the_declared_ones(
 ) -> None:
     tiny_config["tables"] = ["table9"]
     line = line_of(tiny_config, workdir)
-    assert "declares no 'table9'; it has: table1, table2, table3, " in line
+    assert "declares no 'table9'; did you mean 'table6' or 'table5'?; it has: table1, " in line
 
 
-def test_two_faults_are_counted(tiny_config: dict[str, Any], workdir: Path) -> None:
-    tiny_config |= {"rates": [0], "seeds": [-1], "colour": "red"}
-    assert line_of(tiny_config, workdir).endswith("(and 2 more)")
+def test_all_faults_are_told_at_once(tiny_config: dict[str, Any], workdir: Path) -> None:
+    tiny_config |= {"rates": [0], "seeds": [-1], "data_sets": ["cub"]}
+    tiny_config["recipe"] |= {"image_sise": 48}
+    lines = lines_of(tiny_config, workdir)
+    assert lines[:2] == [
+        "study.yaml: rates.0: 0 should be greater than 0",
+        "study.yaml: seeds.0: -1 should be greater than or equal to 0",
+    ]
+    assert lines[2].startswith(
+        "study.yaml: recipe.image_sise: unknown key; did you mean 'image_size'?; known: "
+    )
+    assert lines[3].startswith(
+        "study.yaml: data_sets: unknown key; did you mean 'datasets' or 'own_datasets'?; known: "
+    )
+    with pytest.raises(ConfigError, match=r"^4 faults in the config:\n  study\.yaml: rates"):
+        Study.load(["study.yaml"])
+
+
+def test_faults_of_different_places_are_told_at_once(
+    tiny_config: dict[str, Any], workdir: Path
+) -> None:
+    tiny_config |= {"tables": ["table2", "table9"], "restrict": {"table3": {}}}
+    tiny_config["methods"]["gta"]["reduce"] = "sum"
+    lines = lines_of(tiny_config, workdir)
+    assert [line.split(": ")[1] for line in lines] == ["methods.gta.reduce", "tables", "restrict"]
 
 
 def test_overrides_that_only_together_are_bad(tiny_config: dict[str, Any], workdir: Path) -> None:
@@ -243,7 +277,7 @@ def test_overrides_that_only_together_are_bad(tiny_config: dict[str, Any], workd
         {"dataset": ["mini_far"], "recipe": {"warmup_iterations": 20}},
     ]
     assert line_of(tiny_config, workdir) == (
-        "study.yaml: recipe.warmup_iterations must be below iterations (for dataset=mini_far/"
+        "study.yaml: recipe: warmup_iterations must be below iterations (for dataset=mini_far/"
         "rate=15/source=tiny_ibot/method=attention_only/mix=none/lam=0/seed=0)"
     )
 
@@ -289,7 +323,7 @@ TABLE = {"kind": "accuracy", "title": "A table", "caption": "Numbers.", "cells":
         ),
         (
             {"tables": {"table2": {**TABLE, "cells": [{**CELLS, "method": ["gtaa"]}]}}},
-            "tables.table2: there is no method 'gtaa'; known: finetune, ",
+            "tables.table2: there is no method 'gtaa'; did you mean 'gta'?; known: ",
         ),
         (
             {"tables": {"table2": {**TABLE, "cells": [{**CELLS, "mix": ["mixup"]}]}}},
@@ -306,6 +340,7 @@ def test_bad_table(
 ) -> None:
     Path("tables.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
     tiny_config["tables_file"] = "tables.yaml"
+    tiny_config["methods"] = {}
     assert line_of(tiny_config, workdir).startswith(f"tables.yaml: {line}")
 
 
@@ -314,7 +349,7 @@ def test_table_that_names_an_unknown_role_points_at_the_study(
 ) -> None:
     declared = {"tables": {"table2": {**TABLE, "cells": [{**CELLS, "source": ["best"]}]}}}
     Path("tables.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
-    tiny_config["tables_file"] = "tables.yaml"
+    tiny_config |= {"tables_file": "tables.yaml", "methods": {}}
     assert line_of(tiny_config, workdir) == (
         "study.yaml: sources: table2 needs a source in the role 'best'; "
         "there are: main, other_ssl, supervised"
@@ -324,7 +359,7 @@ def test_table_that_names_an_unknown_role_points_at_the_study(
 def test_two_tables_that_disagree(tiny_config: dict[str, Any], workdir: Path) -> None:
     declared = {"tables": {"table2": TABLE, "longer": {**TABLE, "recipe": {"iterations": 400}}}}
     Path("tables.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
-    tiny_config |= {"tables_file": "tables.yaml", "tables": ["table2", "longer"]}
+    tiny_config |= {"tables_file": "tables.yaml", "tables": ["table2", "longer"], "methods": {}}
     line = line_of(tiny_config, workdir)
     assert line.startswith("tables.yaml: table2 and longer disagree on the recipe of dataset=")
     assert line.endswith("a run has one recipe: put one of them into a study of its own")

@@ -112,14 +112,14 @@ def test_a_methods_setting_changes_its_runs(tiny_study: Study) -> None:
 def test_method_settings_are_passed_on_as_given(tiny_study: Study) -> None:
     methods = {
         "l2_sp": {"grid": [0.1], "head": 0.02},
-        "block_guide": {"reduction": "mean", "blocks": [2, 3], "tokens": "patches"},
+        "block_guide": {"reduction": "mean", "blocks": [1, 2], "tokens": "patches"},
         "bss": None,
     }
-    study = Study({**tiny_study.content, "methods": methods})
+    study = Study({**tiny_study.content, "tables": ["table2", "table3"], "methods": methods})
     assert study.method_settings("l2_sp") == {"head": 0.02}
     assert study.method_settings("block_guide") == {
         "reduction": "mean",
-        "blocks": [2, 3],
+        "blocks": [1, 2],
         "tokens": "patches",
     }
     assert study.method_settings("bss") == study.method_settings("gta") == {}

@@ -24,12 +24,15 @@ def write(path: str, content: Any) -> Path:
     [
         ("study: [", "bad.yaml: is not YAML: "),
         ("\tstudy: x", "bad.yaml: is not YAML: "),
-        ("study: !!python/object:os.system x", "bad.yaml: is not YAML: "),
+        (
+            "study: !!python/object:os.system x",
+            "bad.yaml:1: tag '!!python/object:os.system' is ",
+        ),
         ("- a\n- b\n", "bad.yaml: must hold keys and values"),
         ("", "bad.yaml: must hold keys and values"),
         ("study: a\nstudy: b\n", "bad.yaml:2: 'study' is declared twice; keep one"),
         ("recipe: {lr: 1, lr: 2}\n", "bad.yaml:1: 'lr' is declared twice; keep one"),
-        ("? [a]\n: b\n", "bad.yaml: is not YAML: "),
+        ("? [a]\n: b\n", "bad.yaml:1: a key must be a single value"),
     ],
 )
 def test_bad_yaml_is_one_clear_line(text: str, line: str, workdir: Path) -> None:

@@ -30,6 +30,7 @@ def study(tiny_config: dict[str, Any], workdir: Any) -> Study:
             "sources": {"main": "ibot", "other_ssl": "dino", "supervised": "supervised"},
             "recipe": {**tiny_config["recipe"], "architecture": "vit_small_patch16_224"},
             "tables": [*NAMES, "agreement"],
+            "methods": tiny_config["methods"] | {"block_guide": {}, "msa_guide": {}},
         }
     )
 

@@ -42,6 +42,13 @@ def chosen(study: Study, without: Container[Run] = ()) -> pd.DataFrame:
     return select(study, metrics_frame(study, flat, flat, without))
 
 
+METHODS: dict[str, Any] = {
+    **{name: {} for name in ("finetune", "l2_sp", "bss", "attention_only", "ffn_only")},
+    "gta": {"grid": [1, 10]},
+    **{name: {} for name in ("block_guide", "msa_guide")},
+}
+
+
 @pytest.fixture
 def paper(root: Path, workdir: Path) -> Study:
     """The paper's study with small grids; results in an empty folder."""
@@ -51,7 +58,7 @@ def paper(root: Path, workdir: Path) -> Study:
         "rates": [15, 100],
         "seeds": [0, 1],
         "sources": {"main": "ibot", "other_ssl": "dino", "supervised": "supervised"},
-        "methods": {"gta": {"grid": [1, 10]}},
+        "methods": METHODS,
         "recipe": {
             "architecture": "vit_small_patch16_224",
             "image_size": 224,
@@ -141,6 +148,9 @@ def test_the_papers_columns_are_absent_where_nothing_matches(tiny_study: Study) 
 def test_a_reference_that_cannot_be_read(tiny_config: dict[str, Any], workdir: Path) -> None:
     tables = Path(tiny_config["tables_file"]).read_text(encoding="utf-8")
     (workdir / "tables.yaml").write_text(tables, encoding="utf-8")
+    reference = workdir / "reference" / "paper_accuracy.csv"
+    reference.parent.mkdir()
+    reference.write_bytes(b"\xff\xfe")
     study = Study(tiny_config | {"tables_file": "tables.yaml"})
     with pytest.raises(GtaError, match=r"reference/paper_accuracy.csv: cannot be read.*table2"):
         read_reference(study, "table2")

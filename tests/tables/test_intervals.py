@@ -44,10 +44,13 @@ def finish(study: Study, run: Run, answers: NDArray[np.bool_], first: int = 0) -
     return {**identity, "acc1": 100 * answers.mean(), "heldout_acc1": 100 * answers.mean()}
 
 
+METHODS: dict[str, Any] = {"attention_only": {}, "gta": {"grid": [0.1, 1]}}
+
+
 @pytest.fixture
 def study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     """Three methods on one data set at two rates, two seeds; all runs done and collected."""
-    content = {**tiny_config, "datasets": ["mini_near"], "methods": {"gta": {"grid": [0.1, 1]}}}
+    content = {**tiny_config, "datasets": ["mini_near"], "methods": METHODS}
     content["seeds"] = [0, 1, 2]
     declared = {
         "kind": "accuracy",
