@@ -36,12 +36,12 @@ from gta.study.load import (
     completed,
     file_of,
     merge,
-    methods_below_tables,
     read_configs,
     read_yaml,
     validate,
     with_exponents,
 )
+from gta.study.overlays import settled_methods, settled_overrides
 from gta.study.packs import Pack, PackGroup, groups_of, packs_of
 from gta.study.run import RUN_FIELDS, Run
 from gta.study.tables import Declarations, TableSpec
@@ -100,24 +100,20 @@ class Study:
             requested = requested_specs(self.config, declared, self.kinds, self.file_of, faults)
             self.specs, self._where = requested.specs, requested.where
         faults.raise_any()
-        self._leave_out_methods()
+        self.config, self._content = settled_methods(
+            self.config, self._content, self.files, self.specs, [*self.methods]
+        )
         self._needs, self._owner = expand(
             self.config, self.methods, requested, self.file_of, faults
         )
         faults.raise_any()
+        self.config, self._content = settled_overrides(
+            self.config, self._content, self.files, self.runs
+        )
         self._recipes: dict[tuple[Any, ...], Recipe] = {}
         self._digests: dict[tuple[Any, ...], str] = {}
         check(self, faults)
         faults.raise_any()
-
-    def _leave_out_methods(self) -> None:
-        """Forget methods that only tables used which an overlay has replaced by others."""
-        shown = {method for spec in self.specs.values() for c in spec.cells for method in c.method}
-        below = methods_below_tables(self._content, self.files) - shown
-        kept = {name: given for name, given in self.config.methods.items() if name not in below}
-        if len(kept) < len(self.config.methods):
-            self.config = self.config.model_copy(update={"methods": kept})
-            self._content = {**self._content, "methods": kept}
 
     @classmethod
     def load(

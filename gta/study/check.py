@@ -161,7 +161,7 @@ def _text(value: Any) -> str:
 
 def _check_methods(study: Study) -> Iterator[GtaError]:
     """Methods that the config names and no table runs."""
-    if not study.files:
+    if not study.files or not study.runs:
         return
     run = {run.method for run in study.runs} | {
         study.methods.origin(run.method) for run in study.runs

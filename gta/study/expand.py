@@ -148,7 +148,7 @@ class Expansion:
                 what = f"none of them is one of {name}'s"
                 self._faults.add(GtaError(what, where=f"{self._file_of('rates')}: rates"))
                 return
-            chosen = self._chosen(spec, cells)
+            chosen = self._chosen(name, spec, cells)
             any_method |= bool(chosen)
             for dataset, rate, role, method, mix in product(
                 datasets, rates, cells.source, chosen, cells.mix
@@ -161,17 +161,16 @@ class Expansion:
             what = f"selects none of the methods of {name} ({shown}); add one, or leave {name} out"
             self._faults.add(GtaError(what, where=f"{self._file_of('methods')}: methods"))
 
-    def _chosen(self, spec: TableSpec, cells: Cells) -> list[str]:
+    def _chosen(self, name: str, spec: TableSpec, cells: Cells) -> list[str]:
         """The methods of some cells that the config selects, and those that join.
 
-        Methods that no table names join those that are open to them (``extra: true``).
+        Own tables and figures run all that they name. Methods that no table names join those that
+        are open to them (``extra: true``).
         """
-        joining = [*self._joining, *self._config.extra_methods] if spec.extra else []
-        own = [
-            method
-            for method in cells.method
-            if not self._config.methods or method in self._selected
-        ]
+        config = self._config
+        joining = [*self._joining, *config.extra_methods] if spec.extra else []
+        open_to_all = not config.methods or name in {*config.own_tables, *config.own_figures}
+        own = [method for method in cells.method if open_to_all or method in self._selected]
         return list(dict.fromkeys([*own, *joining]))
 
     def _is_known(self, cells: Cells, where: str, name: str) -> bool:

@@ -95,26 +95,6 @@ def completed(content: Mapping[str, Any], files: Sequence[Path]) -> dict[str, An
     return {**content, "recipe": {"architecture": shared.pop(), **recipe}}
 
 
-def methods_below_tables(content: Mapping[str, Any], files: Sequence[Path]) -> set[str]:
-    """Methods that a config names below the file that last chooses tables and figures.
-
-    Where an overlay chooses other tables, those of the study below may be of no use any more.
-    """
-    layers = [read_yaml(path) for path in files]
-    places = ("tables", "figures", "own_tables", "own_figures")
-    chooses = [position for position, layer in enumerate(layers) if layer.keys() & {*places}]
-    last = chooses[-1] if chooses else 0
-    merged = read_configs(files) if files else {}
-    if any(content.get(place) != merged.get(place) for place in ("tables", "figures")):
-        last = len(layers)  # chosen on the command line
-    names: set[str] = set()
-    for layer in layers[:last]:
-        names |= {str(name) for name in layer.get("methods") or ()}
-    for layer in layers[last:]:
-        names -= {str(name) for name in layer.get("methods") or ()}
-    return names
-
-
 def _architecture(content: Mapping[str, Any], source: str) -> Any:
     """The architecture of a source, as an unchecked config states it."""
     own = content.get("own_sources")

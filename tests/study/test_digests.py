@@ -10,6 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gta.errors import GtaError
 from gta.study import Run, Study
 from gta.study.load import merge
 
@@ -159,6 +160,10 @@ def test_an_override_changes_exactly_the_runs_that_it_matches(
         for run in study.runs
         if all(getattr(run, field) in values for field, values in given_fields.items())
     }
+    if not expected:
+        with pytest.raises(GtaError, match=r"overrides\.0: no run matches all of its fields"):
+            Study({**study.content, **changes})
+        return
     assert changed(study, changes) == expected
     altered = Study({**study.content, **changes})
     assert {run for run in study.runs if altered.recipe(run).lr == 7e-4} == expected
