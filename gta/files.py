@@ -94,6 +94,12 @@ def _umask() -> int:
 _UMASK = _umask()
 
 
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, or it can be made itself."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return os.access(there, os.W_OK)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with atomic_write(path) as hidden:

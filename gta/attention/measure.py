@@ -49,7 +49,7 @@ MADE_OF = b"made_of"
 SEGMENTATION = pa.schema(
     [
         *IDENTITY,  # all null but ``source`` for a source before fine-tuning
-        ("evaluated_on", pa.string()),  # data set of the images and masks
+        ("evaluated_on", pa.string()),  # dataset of the images and masks
         ("protocol", pa.string()),
         ("mass", pa.float64()),
         ("heads", pa.string()),
@@ -106,7 +106,7 @@ def grid_of(model: VisionTransformer) -> Grid:
 
 
 def square(study: Study, recipe: Recipe, protocol: Protocol) -> int | None:
-    """Side of the square that images are resized to; None for each data set's own view."""
+    """Side of the square that images are resized to; None for each dataset's own view."""
     if study.config.segmentation.dataset is None:
         return None
     return protocol.size or recipe.image_size
@@ -137,11 +137,11 @@ def segment(
 
     These are the runs whose weights are there (one that is missing leaves no row, and a hole in
     the table), at all lambdas or at the chosen ones, and their sources before fine-tuning. Whose
-    masks, and how, say the config's ``segmentation`` settings; where these are each data set's
-    own, data sets without masks are left out.
+    masks, and how, say the config's ``segmentation`` settings; where these are each dataset's
+    own, datasets without masks are left out.
 
     What is measured of a model is kept under ``results/<study>/segmentation`` and read again as
-    long as it was made of the same weights, images and settings: a job that was killed goes on.
+    long as it was made of the same weights, images and settings: a killed job continues.
 
     Args:
         study: the study.
@@ -188,7 +188,7 @@ class _Job:
         run: that it is, or that tells the recipe of a source.
         trained: see above.
         weights: its file.
-        evaluated_on: data set of the images and masks.
+        evaluated_on: dataset of the images and masks.
         kept: the file that keeps what was measured.
     """
 

@@ -1,4 +1,4 @@
-"""What the models are shown of a data set, and what its patches hold; made once for all models."""
+"""What the models are shown of a dataset, and what its patches hold; made once for all models."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Views:
         self._views: dict[Any, View] = {}
 
     def store(self, dataset: str) -> Store:
-        """The prepared data set.
+        """The prepared dataset.
 
         Raises:
             GtaError: if it is missing or damaged.
@@ -115,7 +115,7 @@ class Views:
         return self._stores[dataset]
 
     def get(self, dataset: str, recipe: Recipe, size: int | None, grid: Grid) -> View:
-        """All test images of a data set; arguments and errors as in ``view_of``."""
+        """All test images of a dataset; arguments and errors as in ``view_of``."""
         view = (recipe.image_size, recipe.evaluation) if size is None else size
         key = (dataset, view, grid)
         if key not in self._views:

@@ -1,4 +1,4 @@
-"""The downstream data sets and the archives that hold them."""
+"""The downstream datasets and the archives that hold them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STORE_FORMAT = 2
 
 @dataclass(frozen=True)
 class Counts:
-    """Classes and images of a data set."""
+    """Classes and images of a dataset."""
 
     classes: int
     train: int

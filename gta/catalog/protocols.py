@@ -20,7 +20,7 @@ class Protocol:
         ignore_void: whether void pixels count neither as mask nor as background. The public
             code of both presets means to leave them out but counts them as background.
         size: side in pixels of the square that image and mask are resized to, where the masks
-            are those of a data set of their own; None is the recipe's image size.
+            are those of a dataset of their own; None is the recipe's image size.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""Data sets: rendering and reading, the prepared store, splits, batches, augmentation."""
+"""Datasets: rendering and reading, the prepared store, splits, batches, augmentation."""

@@ -18,7 +18,7 @@ from gta.data.fetch.obtain import folder_of
 from gta.data.readers import Entry, Listing, MaskIds, read
 from gta.data.store import read_about, write_notes
 from gta.errors import GtaError, listed
-from gta.files import file_digest, write_text
+from gta.files import file_digest, is_writable, write_text
 from gta.study import Study
 
 NOTE = "files"  # key of a store's notes
@@ -147,7 +147,7 @@ def is_current(study: Study, dataset: str) -> bool:
     found = contents_of(listing)
     if found.digest != recorded["digest"]:
         return False
-    if os.access(store, os.W_OK):
+    if is_writable(store):
         write_seen(store, found.fingerprint)
         write_notes(store, {**notes, NOTE: asdict(found)})
     return True
@@ -190,7 +190,7 @@ def note_seen(study: Study, dataset: str) -> Path | None:
     """
     store = study.store(dataset)
     folder = _present(study, dataset)
-    if folder is not None:
+    if folder is not None and is_writable(store):
         write_seen(store, fingerprint(listing_of(study, dataset, folder)))
     return store / SEEN if (store / SEEN).exists() else None
 

@@ -18,7 +18,7 @@ RATES = (15, 30, 50, 100)
 
 @dataclass(frozen=True)
 class Published:
-    """The lists of one data set at one rate; each name with where it stands (``file:line``).
+    """The lists of one dataset at one rate; each name with where it stands (``file:line``).
 
     Attributes:
         train: images to train on.
@@ -35,7 +35,7 @@ def files(prefix: str, rate: float) -> tuple[str, str, str]:
     """Names of the lists of training images, of all training images and of test images.
 
     Args:
-        prefix: how the data set's lists begin (``DatasetInfo.bss``).
+        prefix: how the dataset's lists begin (``DatasetInfo.bss``).
         rate: percent.
 
     Raises:
@@ -50,7 +50,7 @@ def files(prefix: str, rate: float) -> tuple[str, str, str]:
 
 
 def read_lists(prefix: str, rate: float, folder: Path) -> Published:
-    """Read the lists of a data set.
+    """Read the lists of a dataset.
 
     Args:
         prefix: how its lists begin (``DatasetInfo.bss``).

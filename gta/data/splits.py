@@ -44,7 +44,7 @@ def subset_of(study: Study, run: Run, store: Store) -> Subset:
     """The images that a run trains, chooses lambda and is tested on.
 
     Raises:
-        GtaError: if the published lists are asked for and do not fit the data set.
+        GtaError: if the published lists are asked for and do not fit the dataset.
     """
     split = study.config.split
     seed = run.seed if split.seed == "run" else split.seed
@@ -67,7 +67,7 @@ def random_subset(
     """Draw ``ceil(n_c * rate)`` training images of every class c.
 
     The draws of one seed are nested: a lower rate's images are among a higher rate's.
-    Held out are the data set's own images with split ``heldout`` where there are any, else
+    Held out are the dataset's own images with split ``heldout`` where there are any, else
     training images that the rate leaves out, at most ``heldout`` of them, drawn evenly.
 
     Args:
@@ -104,14 +104,14 @@ def listed_subset(
 ) -> Subset:
     """Take the training images that a published list names.
 
-    The lists must name the data set's own training and test images, each once. Held out is as in
+    The lists must name the dataset's own training and test images, each once. Held out is as in
     ``random_subset``; only that draw depends on ``seed``.
 
     Args:
         bss: (images,) name of each image in the lists; None where it has none.
         labels: (images,) class of each image.
         splits: (images,) ``train``, ``test`` or ``heldout``.
-        lists: of the data set at the wanted rate.
+        lists: of the dataset at the wanted rate.
         seed: of the draw of held-out images.
         heldout: most images to hold out.
 
@@ -174,7 +174,7 @@ def _shuffled(
 def _heldout(
     splits: NDArray[np.str_], left: list[NDArray[np.int64]], most: int
 ) -> NDArray[np.int64]:
-    """The data set's own held-out images, else ``most`` of those that are left."""
+    """The dataset's own held-out images, else ``most`` of those that are left."""
     own = np.flatnonzero(splits == "heldout")
     return own if own.size else np.sort(_spread(left, most))
 

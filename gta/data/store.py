@@ -169,7 +169,7 @@ class Store:
         All False for an image without a mask among others that have one.
 
         Raises:
-            GtaError: if the data set has no masks.
+            GtaError: if the dataset has no masks.
         """
         found = self.class_mask(position)
         if self.masks == "object":
@@ -184,7 +184,7 @@ class Store:
         """Each pixel's class, (height, width) uint8; of an object mask 0 or 1.
 
         Raises:
-            GtaError: if the data set has no masks.
+            GtaError: if the dataset has no masks.
         """
         if self._masks is None:
             raise GtaError(f"{self.folder}: {self.name} has no object masks")

@@ -12,7 +12,7 @@ from gta.catalog import Archive
 from gta.data.fetch.archives import Checked, Progress, check, find, mark_used, sha256_of
 from gta.data.fetch.download import fetch
 from gta.errors import GtaError
-from gta.files import atomic_write, file_digest, path_lock, write_text
+from gta.files import atomic_write, file_digest, is_writable, path_lock, write_text
 from gta.models.prepared import check_weights, read_metadata
 from gta.study import Study
 
@@ -175,7 +175,7 @@ def note_seen(study: Study, name: str) -> Path | None:
     """
     placed, prepared = placed_file(study, name), study.weights(name)
     seen = prepared.with_name(f"{prepared.stem}.file.txt")
-    if placed is not None:
+    if placed is not None and is_writable(prepared.parent):
         status = placed.stat()
         state = (str(placed.absolute()), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         text = f"{state}\n"

@@ -221,7 +221,7 @@ def load_backbone(model: VisionTransformer, weights: Mapping[str, Tensor], origi
 
 
 def _resample(model: VisionTransformer, embedding: Tensor) -> Tensor:
-    """Bring a position embedding to the model's grid; one that is no square grid is left alone.
+    """Bring a position embedding to the model's grid; one that is not a square grid is left alone.
 
     Bicubic without antialiasing, as DINO's, iBOT's and DINOv2's ``interpolate_pos_encoding``, but
     without the 0.1 that they add to the number of patches against rounding: it shifts the

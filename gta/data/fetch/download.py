@@ -1,4 +1,4 @@
-"""Fetching of archives: mirrors in order, tried again, gone on with, checked, then named.
+"""Fetching of archives: mirrors in order, tried again, continued, checked, then named.
 
 A file placed by hand and a fetched one are treated alike. While a file is there no connection
 is opened for it.
@@ -53,7 +53,7 @@ def fetch(
 ) -> Path:
     """Find an archive in a folder or fetch it from its mirrors, and check it.
 
-    A transfer that was cut short, by the network or by the end of the process, goes on where it
+    A transfer that was cut short, by the network or by the end of the process, continues where it
     stopped. Proxies are taken from the environment (``HTTPS_PROXY``, ``NO_PROXY`` ...). Processes
     that want the same file wait for the one that fetches it.
 

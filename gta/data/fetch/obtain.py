@@ -1,4 +1,4 @@
-"""Where a data set's files come from: a folder, archives placed by hand, or the network."""
+"""Where a dataset's files come from: a folder, archives placed by hand, or the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Watch = Callable[[str], AbstractContextManager[Progress]]
 
 @dataclass(frozen=True)
 class Origin:
-    """A data set's files, ready to be read.
+    """A dataset's files, ready to be read.
 
     Attributes:
         folder: that its reader gets.
@@ -44,12 +44,12 @@ class Origin:
 
 
 def obtain(study: Study, dataset: str, watch: Watch | None = None) -> Origin:
-    """Give the folder that holds a data set, unpacking or fetching its archives where needed.
+    """Give the folder that holds a dataset, unpacking or fetching its archives where needed.
 
     A folder that was unpacked by hand in the archive folder is taken as it is.
 
     Raises:
-        GtaError: if the files cannot be had, or one is not the published one.
+        GtaError: if the files is not available, or one is not the published one.
     """
     placed = folder_of(study, dataset)
     if placed is not None:
@@ -72,7 +72,7 @@ def discard(origin: Origin) -> None:
 
 
 def folder_of(study: Study, dataset: str) -> Path | None:
-    """The folder (or the config's own CSV) that holds a data set without archives.
+    """The folder (or the config's own CSV) that holds a dataset without archives.
 
     Raises:
         GtaError: if the config names one that is not there.
@@ -87,7 +87,7 @@ def folder_of(study: Study, dataset: str) -> Path | None:
 
 
 def fetch_archives(study: Study, dataset: str, watch: Watch | None = None) -> dict[str, Checked]:
-    """Find or fetch the archives of a data set, check them, and record them.
+    """Find or fetch the archives of a dataset, check them, and record them.
 
     With them come its published split lists, where the study trains on those. The record,
     ``archives/<dataset>.json`` in the store folder, is what the workflow asks for.
@@ -96,7 +96,7 @@ def fetch_archives(study: Study, dataset: str, watch: Watch | None = None) -> di
         The archives by their published names.
 
     Raises:
-        GtaError: if one cannot be had, or is not the published one.
+        GtaError: if one is not available, or is not the published one.
     """
     root, info = study.archives_root, study.dataset_info(dataset)
     form = choose_form(info, root, dataset)
@@ -110,10 +110,10 @@ def fetch_archives(study: Study, dataset: str, watch: Watch | None = None) -> di
 
 
 def fetch_lists(study: Study, info: DatasetInfo, watch: Watch | None = None) -> list[Checked]:
-    """Find or fetch a data set's published split lists, if the study takes its splits from them.
+    """Find or fetch a dataset's published split lists, if the study takes its splits from them.
 
     Raises:
-        GtaError: if one cannot be had, is not the published one, or none is published.
+        GtaError: if one is not available, is not the published one, or none is published.
     """
     if study.config.split.kind != "bss":
         return []
@@ -132,7 +132,7 @@ def _fetch(study: Study, archive: Archive, folder: Path, watch: Watch | None) ->
 
 
 def write_record(study: Study, dataset: str, record: list[dict[str, Any]]) -> Path:
-    """Write down what a data set's files are."""
+    """Write down what a dataset's files are."""
     path = study.store_root / "archives" / f"{dataset}.json"
     write_text(path, json.dumps(record, indent=1) + "\n")
     return path

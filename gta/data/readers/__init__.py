@@ -1,4 +1,4 @@
-"""Readers: a folder with a data set in its own layout becomes a ``Listing``."""
+"""Readers: a folder with a dataset in its own layout becomes a ``Listing``."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def check_contents(listing: Listing, sha256: str, dataset: str) -> str:
 
 
 def check_counts(listing: Listing, counts: Counts, dataset: str) -> None:
-    """Compare a listing with what is published of the data set (for the paper's: its table 1).
+    """Compare a listing with what is published of the dataset (for the paper's: its table 1).
 
     Raises:
         GtaError: naming every number that differs.

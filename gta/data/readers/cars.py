@@ -111,7 +111,7 @@ def _key(annotation: Any, is_test: bool | None, path: Path) -> tuple[int, ...]:
     try:
         return (int(flag), *map(int, values))
     except (TypeError, ValueError):
-        raise GtaError(f"{path}: a class or bounding box is no integer: {values}") from None
+        raise GtaError(f"{path}: a class or bounding box is not an integer: {values}") from None
 
 
 def _find(folder: Path, pattern: str) -> Path | None:

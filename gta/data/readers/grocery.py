@@ -44,7 +44,7 @@ def _classes(path: Path) -> list[str]:
         try:
             names[int(number)] = name
         except ValueError:
-            raise GtaError(f"{where}: class id {number!r} is no integer") from None
+            raise GtaError(f"{where}: class id {number!r} is not an integer") from None
     if sorted(names) != list(range(len(names))):
         raise GtaError(f"{path}: the class ids are not 0 to {len(names) - 1}, each once")
     return [names[number] for number in range(len(names))]

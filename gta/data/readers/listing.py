@@ -1,4 +1,4 @@
-"""What a reader gives: the images of a data set in the order of its own lists."""
+"""What a reader gives: the images of a dataset in the order of its own lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gta.errors import GtaError
 
-# How far below the given folder a data set's own root is looked for: copies are often nested,
+# How far below the given folder a dataset's own root is looked for: copies are often nested,
 # once by the archive's name and once by the tool that unpacked it, and some roots lie two deep.
 DEPTH = 4
 
@@ -63,16 +63,16 @@ class MaskIds:
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of a data set, where it lies and what it is.
+    """One image of a dataset, where it lies and what it is.
 
     Attributes:
-        name: of the image in the data set's own lists, unique.
+        name: of the image in the dataset's own lists, unique.
         path: of the file.
         label: class index, from 0.
         split: ``train``, ``test`` or ``heldout``.
         mask: file of its class ids; None where the image has none.
         bss: its name in the lists of BSS; None where it is in none.
-        crop_bottom: rows of pixels at the bottom that are no part of the photograph.
+        crop_bottom: rows of pixels at the bottom that are not part of the photograph.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """All images of a data set.
+    """All images of a dataset.
 
     Attributes:
         classes: names by label.
@@ -155,7 +155,7 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     """The lines of a list that are not blank, each with where it stands (``file:number``).
 
     Raises:
-        GtaError: if the file cannot be read or is no text.
+        GtaError: if the file cannot be read or is not text.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -192,12 +192,12 @@ def to_label(text: str, classes: Sequence[str], where: str, first: int = 0) -> i
         first: id of the first class.
 
     Raises:
-        GtaError: if it is no integer or none of the classes.
+        GtaError: if it is not an integer or none of the classes.
     """
     try:
         label = int(text) - first
     except ValueError:
-        raise GtaError(f"{where}: class id {text.strip()!r} is no integer") from None
+        raise GtaError(f"{where}: class id {text.strip()!r} is not an integer") from None
     if not 0 <= label < len(classes):
         raise GtaError(
             f"{where}: class id {text.strip()} is not in {first}..{len(classes) - 1 + first}"

@@ -1,4 +1,4 @@
-"""Variables of the .mat files that data sets come with."""
+"""Variables of the .mat files that datasets come with."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def read_mat(path: Path, variable: str) -> list[Any]:
     """A variable of a .mat file as a list: of dicts for a struct array, of str for a cell array.
 
     Raises:
-        GtaError: if the file cannot be read, is no .mat file, or lacks the variable.
+        GtaError: if the file cannot be read, is not a .mat file, or lacks the variable.
     """
-    from scipy.io import loadmat  # slow to import, and most data sets do without
+    from scipy.io import loadmat  # slow to import, and most datasets do without
 
     try:
         data = path.read_bytes()
