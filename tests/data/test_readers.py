@@ -377,11 +377,11 @@ def test_a_file_that_is_no_csv(tmp_path):
         ("pet", "trainval.txt", "Abyssinian_", "Bengal_", "class 1 is"),
         ("pet", "test.txt", " 2 2 ", " two 2 ", "is not 'image class-id species breed-id'"),
         ("pet", "test.txt", " 3 1 ", " 30 1 ", "class 30 is|class ids are not 1 to"),
-        ("grocery", "test.txt", ", 0, 0", ", zero, 0", "class id 'zero' is no integer"),
+        ("grocery", "test.txt", ", 0, 0", ", zero, 0", "class id 'zero' is not an integer"),
         ("grocery", "test.txt", ", 0, 0", ", 81, 0", r"class id 81 is not in 0\.\.2"),
         ("grocery", "val.txt", ", 0, 0", "", "is not 'path, fine class id, coarse class id'"),
         ("grocery", "classes.csv", "-1,1,", "-1,7,", "the class ids are not 0 to 2, each once"),
-        ("grocery", "classes.csv", "-1,1,", "-1,one,", "class id 'one' is no integer"),
+        ("grocery", "classes.csv", "-1,1,", "-1,one,", "class id 'one' is not an integer"),
     ],
 )
 def test_a_broken_list(reader, file, before, after, said, tmp_path):

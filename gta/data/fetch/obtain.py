@@ -49,7 +49,7 @@ def obtain(study: Study, dataset: str, watch: Watch | None = None) -> Origin:
     A folder that was unpacked by hand in the archive folder is taken as it is.
 
     Raises:
-        GtaError: if the files is not available, or one is not the published one.
+        GtaError: if the files are not available, or one is not the published one.
     """
     placed = folder_of(study, dataset)
     if placed is not None:
