@@ -13,7 +13,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES := tiny_ibot tiny_dino tiny_supervised
 
 .DEFAULT_GOAL := help
-.PHONY: help install mini docs mini-sources notebooks test test-slow miniature lowest kill-test bench gpu-check lint clean
+.PHONY: help install quick mini docs mini-sources notebooks test test-slow miniature lowest kill-test bench gpu-check lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,6 +30,12 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e '.[dev]'
 	@touch $@
+
+quick: $(INSTALLED) ## a first look at the embedded study, in minutes
+	$(IN_VENV) snakemake --configfile config/mini.yaml config/mini-quick.yaml
+	@echo
+	@cat results/mini-quick/tables/quick.md
+	@echo "page     results/mini-quick/index.html"
 
 mini: $(INSTALLED) ## run the embedded study and write its report
 	$(IN_VENV) snakemake
