@@ -13,7 +13,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES := tiny_ibot tiny_dino tiny_supervised
 
 .DEFAULT_GOAL := help
-.PHONY: help install quick mini docs mini-sources notebooks test test-slow miniature lowest kill-test bench gpu-check lint clean
+.PHONY: help install quick mini docs docs-serve mini-sources notebooks test test-slow miniature lowest kill-test bench gpu-check lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,6 +51,10 @@ mini: $(INSTALLED) ## run the embedded study and write its report
 # whose results are not here are left as they are.
 docs: $(INSTALLED) ## write the generated pages of docs/ and README.md from results
 	$(BIN)/python -m docs.make
+
+docs-serve: $(INSTALLED) ## serve the documentation on http://127.0.0.1:8000
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -e '.[docs]'
+	$(IN_VENV) mkdocs serve
 
 mini-sources: $(INSTALLED) ## train the shipped tiny sources again, from nothing
 	for source in $(SOURCES); do \

@@ -14,16 +14,21 @@ from gta.errors import GtaError
 
 # A module with PAGE, COMMAND, SOURCES and write() for each.
 PAGES = (
+    "readme",
     "mini",
     "flowers",
     "grocery",
-    "grocery_mean",
     "store",
     "fidelity",
     "faults",
     "coverage",
     "sources",
     "performance",
+    "sources",
+    "methods",
+    "schema",
+    "commands",
+    "floors",
 )
 
 

@@ -22,14 +22,14 @@ def fill(head: Path, parts: Mapping[str, str]) -> str:
     return text
 
 
-def fill_section(
+def section_of(
     page: Path,
     command: str,
     sources: Iterable[Path],
     text: str,
     versions: Mapping[str, int] | None = None,
-) -> None:
-    """Replace the part of a hand-written page that a command writes, and its stamp.
+) -> str:
+    """A hand-written page whose part that a command writes is ``text``, with its stamp.
 
     The part lies between a line that bears the stamp and a line ``<!-- end of COMMAND -->``.
 
@@ -42,7 +42,23 @@ def fill_section(
     if found is None:
         raise GtaError(f"{page}: has no part that `{command}` writes, up to {end}")
     part = f"{stamp.head(command, sources, versions)}\n{text.rstrip()}\n{end}"
-    page.write_text(whole[: found.start()] + part + whole[found.end() :], encoding="utf-8")
+    return whole[: found.start()] + part + whole[found.end() :]
+
+
+def fill_section(
+    page: Path,
+    command: str,
+    sources: Iterable[Path],
+    text: str,
+    versions: Mapping[str, int] | None = None,
+) -> None:
+    """Write ``section_of`` to the page."""
+    page.write_text(section_of(page, command, sources, text, versions), encoding="utf-8")
+
+
+def markdown_row(texts: Iterable[str]) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(texts)} |"
 
 
 def table_of(study: Study, name: str) -> str:
