@@ -22,7 +22,6 @@ PAGES = (
     "fidelity",
     "faults",
     "coverage",
-    "sources",
     "performance",
     "sources",
     "methods",

@@ -18,8 +18,8 @@ HEAD = """\
 # Methods
 
 A method says which parameters train, what it reads of source and model, and its penalty. Each is
-one file in `gta/methods`; this page is written from their classes. `methods:` of a config sets grids
-and settings; a method of your own: [Extending](extend.md).
+one file in `gta/methods`; this page is written from their classes. `methods:` of a config sets
+grids and settings; a method of your own: [Extending](extend.md).
 """
 
 
