@@ -57,7 +57,7 @@ def find_config(file: Path, root: Path = Path()) -> Path:
     file = file.expanduser()
     names = [file]
     if not file.suffix and len(file.parts) == 1:
-        names.append(Path("config", f"{file}.yaml"))
+        names += [Path("config", f"{file}.yaml"), Path("results", file, "config.yaml")]
     for name in names:
         for path in (name, root / name):
             if path.is_file():

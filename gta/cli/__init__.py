@@ -6,6 +6,7 @@ Modules that import torch are imported inside the commands that need them, so th
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -95,7 +96,13 @@ def _about(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; what the user can mend is one line on stderr and exit status 1."""
+    """Run the command line; an error that the user can fix is one line on stderr, status 1.
+
+    Characters that the terminal's encoding lacks are escaped.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(args=arguments)
     except GtaError as error:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from gta.catalog import DATASETS
-from gta.cli.options import DEFAULT_CONFIG, Configs, bars, console, table_of, transfers
+from gta.cli.options import DEFAULT_CONFIG, AsJson, Configs, bars, console, table_of, transfers
 from gta.errors import GtaError
 from gta.study import Study
 
@@ -31,17 +32,31 @@ def add_to(app: typer.Typer) -> None:
 
 
 @data.command("list")
-def list_data(config: Configs = DEFAULT_CONFIG) -> None:
+def list_data(config: Configs = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List all known datasets and which of their files are here."""
     study = Study.load(config)
+    if as_json:
+        print(json.dumps([_as_object(study, name) for name in _known(study)], indent=1))
+        return
     headings = ["name", "domain", "files", f"prepared for {study.name}"]
     table = table_of("Datasets", headings, ["classes", "train", "held out", "test"])
-    for name in (*DATASETS, *study.config.own_datasets):
+    for name in _known(study):
         info = study.dataset_info(name)
         there = (study.store(name) / "store.json").exists()
         words = [name, info.domain, _files(study, name), "yes" if there else "no"]
         table.add_row(*words, *(f"{number:,}" for number in _counts(study, name)))
     console.print(table)
+
+
+def _known(study: Study) -> list[str]:
+    return [*DATASETS, *study.config.own_datasets]
+
+
+def _as_object(study: Study, name: str) -> dict[str, Any]:
+    counts = dict(zip(("classes", "train", "heldout", "test"), _counts(study, name), strict=False))
+    prepared = (study.store(name) / "store.json").exists()
+    words = {"name": name, "domain": study.dataset_info(name).domain, "files": _files(study, name)}
+    return {**words, "prepared": prepared, **counts}
 
 
 def _counts(study: Study, name: str) -> tuple[int, ...]:

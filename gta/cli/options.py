@@ -35,10 +35,14 @@ Configs = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="The study's config; given again, an overlay. [default: config/mini.yaml]",
+        help="The study's config, or its name; given again, an overlay. [default: GTA_STUDY of "
+        "the environment, else config/mini.yaml]",
         show_default=False,
+        envvar="GTA_STUDY",
+        show_envvar=False,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Watch = Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]]
 Device = Annotated[
     str, typer.Option(help="`cpu`, `cuda`, `cuda:N`, or `auto`: a GPU where there is one.")
@@ -121,6 +125,9 @@ def chosen(study: Study, names: Sequence[str] | None, has: Iterable[str]) -> lis
     """
     there = list(has)
     for name in names or ():
+        if name not in there and name in study.specs:
+            kind = "table" if name in study.tables else "figure"
+            raise GtaError(f"{name} is a {kind} of study {study.name}: `gta {kind} {name}`")
         if name not in there:
             raise GtaError(f"study {study.name} has no {name!r}; it has: {', '.join(there)}")
     return list(names or there)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,7 @@ class Format(StrEnum):
     """How a table is printed."""
 
     md = "md"
+    json = "json"
     csv = "csv"
     tex = "tex"
     html = "html"
@@ -100,6 +102,9 @@ def show_tables(
         bool,
         typer.Option("--write", help="Write all formats into `results/<study>/tables` instead."),
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print an object: a list of rows for each table.")
+    ] = False,
 ) -> None:
     """Print tables, ours beside the paper's numbers where it has them.
 
@@ -117,12 +122,15 @@ def show_tables(
     if write:
         _write_each(wanted, lambda name: tables.write(study, *tables.make(study, name, collected)))
         return
+    rows = {}
     for name in wanted:
         frame, page = tables.make(study, name, collected)
         if selection and "selection" in frame:
             frame = frame[frame["selection"] == selection]
             page = tables.lay_out(study, name, frame)
-        if form is Format.csv:
+        if as_json or form is Format.json:
+            rows[name] = json.loads(frame.to_json(orient="records"))
+        elif form is Format.csv:
             print(frame.to_csv(index=False), end="")
         else:
             render = {
@@ -131,6 +139,8 @@ def show_tables(
                 Format.html: tables.to_html,
             }[form]
             print(render(page))
+    if as_json or form is Format.json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
 
 
 def segmentation(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:

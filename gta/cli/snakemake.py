@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from types import FrameType
 
 from gta.errors import GtaError
+from gta.project import shared
 from gta.study import Study
 
 
@@ -115,5 +117,10 @@ def _reason(said: str) -> str:
 
 
 def _executable(command: Sequence[str]) -> list[str]:
-    """The Snakemake of this environment, also where that is not activated."""
-    return [sys.executable, "-m", *command]
+    """The Snakemake of this environment, also where that is not activated.
+
+    Where the project has no Snakefile, the package's is run.
+    """
+    here = any(Path(name).is_file() for name in ("Snakefile", "workflow/Snakefile"))
+    file = [] if here else ["--snakefile", str(shared("workflow/Snakefile"))]
+    return [sys.executable, "-m", command[0], *file, *command[1:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gta.catalog import SOURCES, SourceInfo
-from gta.cli.options import DEFAULT_CONFIG, Configs, bars, console, table_of
+from gta.cli.options import DEFAULT_CONFIG, AsJson, Configs, bars, console, table_of
 from gta.study import Recipe, Study
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @source.command("list")
-def list_sources(config: Configs = DEFAULT_CONFIG) -> None:
+def list_sources(config: Configs = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List all sources that are known: the catalog's and the study's own.
 
     Of one that is neither prepared nor shipped, the file is named that will be looked for in
@@ -37,6 +38,7 @@ def list_sources(config: Configs = DEFAULT_CONFIG) -> None:
     study = Study.load(config)
     headings = ["name", "architecture", "weights", f"role in study {study.name}"]
     table = table_of("Pre-trained sources", headings)
+    rows = []
     for name in (*SOURCES, *study.config.own_sources):
         info = study.source_info(name)
         roles = [role for role, chosen in study.config.sources.items() if chosen == name]
@@ -47,7 +49,12 @@ def list_sources(config: Configs = DEFAULT_CONFIG) -> None:
         else:
             weights = info.archive.file if info.archive is not None else f"hub: {info.hub}"
         table.add_row(name, info.architecture, weights, ", ".join(roles))
-    console.print(table)
+        row = {"name": name, "architecture": info.architecture, "weights": weights}
+        rows.append({**row, "roles": roles, "licence": info.licence})
+    if as_json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        console.print(table)
 
 
 @source.command("prepare")

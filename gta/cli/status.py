@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Annotated
@@ -13,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gta.cli.options import DEFAULT_CONFIG, Configs, console, table_of
+from gta.cli.options import DEFAULT_CONFIG, AsJson, Configs, console, table_of
 from gta.results.origins import origins_of
 from gta.results.status import WHERE, Monitor, Snapshot, Where
 from gta.study import Run, Study, places
@@ -29,6 +30,7 @@ def add_to(app: typer.Typer) -> None:
 
 def status(
     config: Configs = DEFAULT_CONFIG,
+    as_json: AsJson = False,
     once: Annotated[bool, typer.Option("--once", help="Print all of it once.")] = False,
     every: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="How often to look again.")
@@ -47,6 +49,13 @@ def status(
     """
     study = Study.load(config)
     monitor = Monitor(study, origins_of(study))
+    if as_json:
+        snapshot = monitor.look()
+        counts = {where: len(snapshot.runs(where)) for where in WHERE}
+        left = {"jobs": snapshot.jobs, "seconds_left": snapshot.seconds_left}
+        failed = {run.name: snapshot.reasons.get(run, "") for run in snapshot.runs("failed")}
+        print(json.dumps({"study": study.name, **counts, **left, "failures": failed}, indent=1))
+        return
     if once or not console.is_terminal:
         console.print(view(monitor.look()))
         return

@@ -218,8 +218,19 @@ class Study:
         return run
 
     def _require(self, run: Run) -> None:
-        if run not in self._owner:
-            raise GtaError(f"study {self.name} has no run {run.name}")
+        if run in self._owner:
+            return
+        left = self.runs
+        for field in RUN_FIELDS:  # the first that no run has together with those before it
+            value = getattr(run, field)
+            alike = tuple(other for other in left if getattr(other, field) == value)
+            if not alike:
+                there = ", ".join(dict.fromkeys(other.text(field) for other in left))
+                raise GtaError(
+                    f"study {self.name} has no run {run.name}: {field} is {run.text(field)}, not "
+                    f"one of {there}"
+                )
+            left = alike
 
     def runs_of(self, name: str) -> frozenset[Run]:
         """The runs that a table or figure needs."""
