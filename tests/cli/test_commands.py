@@ -273,7 +273,7 @@ def test_a_programmers_error_is_not_hidden(config: str, monkeypatch: pytest.Monk
 
 def test_the_installed_program_prints_the_line_and_exits_with_1(workdir: Path) -> None:
     program = Path(sys.executable).with_name("gta")
-    arguments = [program, "runs", "--config", "config/none.yaml"]
+    arguments = [str(program), "runs", "--config", "config/none.yaml"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from math import nan
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -73,7 +74,7 @@ def test_an_answer_has_claims_charts_and_methods(study: Study) -> None:
 
 
 def test_a_study_without_fine_tuning_claims_nothing(study: Study) -> None:
-    own = {"kind": "accuracy", "title": "T", "caption": "C", "rows": ["method"]}
+    own: dict[str, Any] = {"kind": "accuracy", "title": "T", "caption": "C", "rows": ["method"]}
     own |= {"cells": [{"source": ["main"], "method": ["gta"]}]}
     lone = Study({**study.content, "tables": [], "figures": [], "own_tables": {"own": own}})
     said = answer(lone, Collected(lone))

@@ -110,7 +110,7 @@ def test_begins_with_the_answer(page: Reader) -> None:
 
 
 def test_a_study_of_ones_own_does_not_speak_of_the_paper(study: Study) -> None:
-    own = {"kind": "accuracy", "title": "Own", "caption": "C", "rows": ["method"]}
+    own: dict[str, Any] = {"kind": "accuracy", "title": "Own", "caption": "C", "rows": ["method"]}
     own |= {"cells": [{"source": ["main"], "method": ["finetune", "gta"]}]}
     text = build(Study({**study.content, "tables": [], "figures": [], "own_tables": {"own": own}}))
     assert "arxiv.org" not in text.split("<nav")[0]

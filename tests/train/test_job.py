@@ -382,7 +382,7 @@ def test_a_test_that_one_model_breaks_is_repeated_for_each_alone(make_study, mon
 
     def finish(self: Learner) -> None:
         original(self)
-        self.model.broken = self.run.method == "gta"
+        setattr(self.model, "broken", self.run.method == "gta")  # noqa: B010
 
     original = Learner.finish
     monkeypatch.setattr(Learner, "finish", finish)
