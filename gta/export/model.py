@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 
 from gta import files
-from gta.catalog import ARCHITECTURES
+from gta.catalog.architectures import find_architecture
 from gta.errors import GtaError
 from gta.export.card import model_card
 from gta.interface import RunResults, StudyResults
@@ -82,7 +82,8 @@ def timm_config(
     model: VisionTransformer, recipe: Recipe, classes: list[str], run: str
 ) -> dict[str, Any]:
     """The content of ``config.json`` in timm's form."""
-    info = ARCHITECTURES[recipe.architecture]
+    info = find_architecture(recipe.architecture)
+    assert info is not None  # the study was loaded with it
     settings = preprocessing(recipe)
     return {
         "architecture": info.timm_name or PLAIN,

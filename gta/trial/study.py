@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from gta.catalog import ARCHITECTURES, SOURCES
+from gta.catalog import SOURCES
+from gta.catalog.architectures import find_architecture
 from gta.errors import GtaError
 from gta.methods import METHODS
 from gta.trial.look import Look
@@ -71,14 +72,16 @@ def choose_source(source: str, architecture: str | None) -> tuple[str, tuple[str
     if architecture is None:
         raise GtaError(
             f"--source {source}: is not a source of the catalog ({', '.join(SOURCES)}), and its "
-            f"architecture is not known; give --architecture, one of: {', '.join(ARCHITECTURES)}"
+            "architecture is not known; give --architecture, timm's name of the model, such as "
+            "vit_small_patch16_224"
         )
     return _plain(name), origin, architecture
 
 
 def _architecture_of(name: str) -> str | None:
     """Timm names a model ``<architecture>.<weights>``."""
-    return next((known for known in ARCHITECTURES if name.partition(".")[0] == known), None)
+    architecture = name.partition(".")[0]
+    return None if find_architecture(architecture) is None else architecture
 
 
 def _plain(name: str) -> str:
