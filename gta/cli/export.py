@@ -70,7 +70,8 @@ def export(
         raise GtaError("say where to write the model: --out FOLDER; or of a study, --to TARGET")
     else:
         study, run = open_run(what, config)
-        command = shlex.join(["gta", "export", run.name, "--out", str(out)])
+        configs = [word for file in config for word in ("--config", str(file))]
+        command = shlex.join(["gta", "export", run.name, *configs, "--out", str(out)])
         written = export_model(study, run, out, command, onnx)
     _show(written, as_json)
 

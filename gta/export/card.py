@@ -62,7 +62,7 @@ def model_card(study: StudyResults, run: RunResults, command: str) -> str:
     front = {
         "library_name": "timm",
         "pipeline_tag": "image-classification",
-        "tags": ["image-classification", "timm", "gta", run.method],
+        "tags": list(dict.fromkeys(["image-classification", "timm", "gta", run.method])),
         "license": "other",
         "license_name": "see-source-and-dataset",
     }
