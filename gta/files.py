@@ -6,7 +6,7 @@ import fcntl
 import glob
 import hashlib
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,7 +36,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise GtaError(f"{path}: cannot be written: {error.strerror}") from None
     try:
         yield hidden
-        hidden.chmod(0o666 & ~_UMASK)
         with hidden.open("rb") as file:
             os.fsync(file.fileno())
         hidden.replace(path)
@@ -49,13 +48,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 def _hidden_file(path: Path) -> tuple[int, Path]:
     """Create a hidden file beside ``path``, locked as long as its writer lives."""
-    prefix = f".{path.stem[:40]}."
     while True:
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        name = f".{path.stem[:40]}.{secrets.token_hex(4)}{path.suffix}"
+        hidden = path.with_name(name)
+        try:
+            # With the mode that the process's umask leaves, which a temporary file has not.
+            handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            continue
         if not _lock(handle):
-            return handle, Path(name)  # no locks on this file system: sweep removes nothing there
+            return handle, hidden  # no locks on this file system: sweep removes nothing there
         if os.fstat(handle).st_nlink:
-            return handle, Path(name)
+            return handle, hidden
         os.close(handle)  # swept between its creation and its lock
 
 
@@ -83,15 +87,6 @@ def _lock(handle: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _umask()
 
 
 def is_writable(folder: Path) -> bool:
