@@ -43,6 +43,7 @@ def study(root: Path, workdir: Path) -> Study:
         "rates": [15, 100],
         "seeds": [0, 1, 2],
         "extra_methods": [],
+        "overrides": [],
         "recipe": {"iterations": 60, "warmup_iterations": 5},
         "tables_file": str(root / "config" / "tables.yaml"),
     }
