@@ -35,7 +35,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise GtaError(f"{path}: cannot be written: {error.strerror}") from None
     try:
+        mode = os.fstat(handle).st_mode & 0o777
         yield hidden
+        hidden.chmod(mode)  # some libraries write another file and rename it
         with hidden.open("rb") as file:
             os.fsync(file.fileno())
         hidden.replace(path)

@@ -23,7 +23,10 @@ CONFIG: dict[str, Any] = {
     "rates": [15, 100],
     "seeds": [0, 1],
     "sources": {"main": "ibot"},
-    "methods": {"gta": {"grid": [1, 10], "reduction": "sum"}},
+    "methods": {
+        **dict.fromkeys(("l2_sp", "bss", "attention_only", "ffn_only")),
+        "gta": {"grid": [1, 10], "reduction": "sum"},
+    },
     "recipe": {
         "architecture": "vit_small_patch16_224",
         "image_size": 224,

@@ -13,6 +13,8 @@ from gta.study.load import merge
 from tests.support.samples import prepare_inputs
 from tests.train.runs import HARDEST
 
+OF_TABLES = {"table2": ("attention_only", "ffn_only"), "table3": ("block_guide", "msa_guide")}
+
 
 @pytest.fixture
 def make_study(tiny_config: dict[str, Any], workdir: Path) -> Callable[..., Study]:
@@ -20,7 +22,7 @@ def make_study(tiny_config: dict[str, Any], workdir: Path) -> Callable[..., Stud
     small = {
         "datasets": ["mini_near"],
         "seeds": [0, 1],
-        "methods": {"gta": {"grid": [0, 1, HARDEST]}, "l2_sp": {"grid": [0.01]}},
+        "methods": {"gta": {"grid": [0, 1, HARDEST]}, "l2_sp": {"grid": [0.01]}},  # and OF_TABLES
         "extra_methods": ["linear_probe"],
         "recipe": {
             "image_size": 16,
@@ -32,7 +34,10 @@ def make_study(tiny_config: dict[str, Any], workdir: Path) -> Callable[..., Stud
     }
 
     def make(**changes: Any) -> Study:
-        study = Study(merge(merge(tiny_config, small), changes))
+        content = merge(merge(tiny_config, small), changes)
+        wanted = [name for table in content["tables"] for name in OF_TABLES.get(table, ())]
+        content["methods"] = dict.fromkeys(wanted) | content["methods"]  # a mapping selects
+        study = Study(content)
         if not study.store_root.exists():
             prepare_inputs(study)
         return study

@@ -46,8 +46,9 @@ def read(workdir: Path) -> Iterator[Callable[..., Rules]]:
 
 
 def mini(**changes: Any) -> dict[str, Any]:
-    """The embedded study with some keys changed."""
-    return {**yaml.safe_load((ROOT / "config" / "mini.yaml").read_text("utf-8")), **changes}
+    """The embedded study with some keys changed, and the methods that its tables then run."""
+    content = yaml.safe_load((ROOT / "config" / "mini.yaml").read_text("utf-8"))
+    return {**content, "methods": {}, **changes}
 
 
 def test_what_is_set_for_train_holds_for_every_training_rule_of_every_pack(
