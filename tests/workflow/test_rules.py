@@ -30,7 +30,8 @@ PACKS = list(chain.from_iterable(combinations(RUN_FIELDS, n) for n in range(len(
 def read(workdir: Path) -> Iterator[Callable[..., Rules]]:
     """Read the Snakefile for a study; gives the rules by name."""
     (workdir / "config").mkdir()
-    (workdir / "config" / "tables.yaml").symlink_to(ROOT / "config" / "tables.yaml")
+    for name in ("tables.yaml", "reference"):
+        (workdir / "config" / name).symlink_to(ROOT / "config" / name)
 
     def read(content: Mapping[str, Any], given: Mapping[str, Any], **resources: Any) -> Rules:
         Path("study.yaml").write_text(yaml.safe_dump(dict(content)), encoding="utf-8")
