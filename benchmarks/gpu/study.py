@@ -120,7 +120,7 @@ class Pool:
         self._pool.shutdown()
 
 
-def finished(jobs: Sequence[Future[None]], what: str) -> None:
+def finished(jobs: Sequence[Future[Any]], what: str) -> None:
     """Wait for jobs; say what failed by an error of the program, and how long it took."""
     start = time.monotonic()
     wait(jobs)
@@ -258,7 +258,7 @@ def run(given: argparse.Namespace, until: float) -> None:
 def main() -> None:
     """Run the studies that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.study", description=__doc__)
-    words = {"action": "append", "metavar": "FILE"}
+    words: dict[str, Any] = {"action": "append", "metavar": "FILE"}
     parser.add_argument(
         "--study",
         required=True,

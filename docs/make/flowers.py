@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isnan, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -168,7 +168,8 @@ def masses(study: Study, metrics: pd.DataFrame, before: float) -> str:
     cells = groups.apply(_mean_and_half).unstack("rate")
     cells = cells.reindex(sorted(cells.index, key=lambda key: (order[key[0]], key[1])))
     rows = [{"method": "Pre-trained", "λ": "", **{f"{r:g} %": f"{before:.1f}" for r in cells}}]
-    for (method, lam), line in cells.iterrows():
+    for key, line in cells.iterrows():
+        method, lam = cast(tuple[str, float], key)
         several = len(study.grid(method)) > 1
         row = {
             "method": study.methods[method].title,
