@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
@@ -111,7 +112,8 @@ class Method:
 
     **The penalty** is added to the cross entropy. Its terms are scalars, weighted by ``lam``, in at
     least float32 (``full_precision``), without host synchronisation (no ``item()``, no branch on a
-    tensor's value). Gradients flow through ``step.target`` and ``step.model``'s parameters.
+    tensor's value). Gradients flow through ``step.target`` and ``step.model``'s parameters. A
+    method that corrects the weights after each step instead overrides ``updating``.
 
     Attributes:
         name: key in configs and run names: letters, digits and ``_ . -``.
@@ -170,6 +172,20 @@ class Method:
         ``step`` may hold a micro-batch; ``over`` says how its terms add up to the batch's.
         """
         return {}
+
+    def updating(
+        self, model: nn.Module, anchors: Mapping[str, Tensor], lam: float
+    ) -> AbstractContextManager[None]:
+        """The context of each update of the weights, for methods that correct it.
+
+        Args:
+            model: the target. On entry its weights are those before the optimiser's step and its
+                gradients those of the batch (float16's are scaled by a positive number); on exit
+                the weights are those after the step.
+            anchors: the source's weights by name (without the head's); constants.
+            lam: the run's lambda.
+        """
+        return nullcontext()
 
     def error(self, problem: str) -> GtaError:
         """An error that names the method."""

@@ -200,7 +200,8 @@ class Learner:
         for group in self._optimiser.param_groups:
             group["lr"] = lr * group["lr_multiple"]
         before = self._loss_scale()
-        self._scaler.step(self._optimiser)
+        with self._method.updating(self.model, self.source.parameters, self.run.lam):
+            self._scaler.step(self._optimiser)
         self._scaler.update()
         after = self._loss_scale()
         skipped = after < before if before is not None and after is not None else None
