@@ -14,7 +14,7 @@ from gta.cli.options import console
 from gta.errors import GtaError
 from gta.results.clean import ABOUT, Item, What, recorded, remove, strangers, unused
 from gta.study import Study
-from gta.study.discover import FOLDER, known
+from gta.study.discover import FOLDER, discover
 
 NAMED = 10  # paths of one kind, without --list
 
@@ -87,7 +87,9 @@ def _studies(given: list[str]) -> list[Study]:
         GtaError: if one cannot be read: what it refers to would be taken for unused.
     """
     own = [tuple(map(Path, one.split(","))) for one in given]
-    files = dict.fromkeys([*known(but={overlay for paths in own for overlay in paths[1:]}), *own])
+    files = dict.fromkeys(
+        [*discover(but={overlay for paths in own for overlay in paths[1:]}), *own]
+    )
     studies: dict[str, Study] = {}
     for study in map(Study.load, files):
         other = studies.setdefault(study.name, study)

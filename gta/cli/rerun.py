@@ -20,7 +20,7 @@ from gta.errors import GtaError
 from gta.results.origins import origins_of
 from gta.results.retire import restore, retire
 from gta.study import RUN_FIELDS, Run, Study
-from gta.study.discover import known
+from gta.study.discover import discover
 from gta.study.places import log_path
 
 
@@ -129,7 +129,7 @@ def _find(
     except GtaError:
         if config is not None:
             raise
-        for files in known():
+        for files in discover():
             study = Study.load(files)
             if len(files) == 1 and study.name != first.name:
                 try:
