@@ -160,10 +160,20 @@ class Method:
         """
 
     def merge(self, model: nn.Module) -> None:
-        """Make the trained target a plain ViT again, with the same outputs; undoes ``prepare``."""
+        """Make the trained target a plain ViT again, with the same outputs; undoes ``prepare``.
+
+        What cannot be merged stays; ``gta.models.parts`` then builds it again from its names.
+        """
 
     def trains(self, parameter: str) -> bool:
         """Whether the parameter of this name (timm's, or added by ``prepare``) is updated."""
+        return True
+
+    def decays(self, parameter: str) -> bool:
+        """Whether weight decay may act on the parameter of this name.
+
+        Biases, norms, [cls] and position embeddings never decay.
+        """
         return True
 
     def penalty(self, step: Step, lam: float) -> dict[str, Tensor]:

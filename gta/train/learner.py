@@ -99,11 +99,16 @@ class Learner:
         self._taps = Taps(self.model, request)
         self._run_model = forward_of(self.model, request)
         self._compiled: CompiledForward | None = None
-        self._parameters = dict(self.model.named_parameters())
+        self._tensors = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
         if recipe.compile:
-            trained = frozenset(name for name, p in self._parameters.items() if p.requires_grad)
             self._compiled = compiled_forward(
-                recipe.architecture, recipe.image_size, classes, recipe.drop_path, request, trained
+                recipe.architecture,
+                recipe.image_size,
+                classes,
+                recipe.drop_path,
+                request,
+                frozenset(name for name, p in self._tensors.items() if p.requires_grad),
+                method if type(method).prepare is not Method.prepare else None,
             )
         most = recipe.micro_batch if isinstance(recipe.micro_batch, int) else recipe.batch_size
         self.micro_batch = min(most, recipe.batch_size)
@@ -236,7 +241,7 @@ class Learner:
         if self._compiled is not None:
             self._paths.choose(part, self._compiled.paths)
             with arithmetic(self.recipe, self.device):
-                return self._compiled(self._parameters, images)
+                return self._compiled(self._tensors, images)
         self._paths.choose(part)
         with arithmetic(self.recipe, self.device), self._taps as taps:
             return self._run_model(images), taps.take()

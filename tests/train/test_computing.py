@@ -51,6 +51,17 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     compiled_forward.cache_clear()
 
 
+@pytest.mark.parametrize("method", ["lora", "spatial_prior"])
+def test_a_model_that_its_method_changed_is_compiled(make_study, graphs, method):
+    recipe = {"iterations": 2, "batch_size": 4}
+    plain = make_study(recipe=recipe, extra_methods=[method])
+    study = make_study(recipe={**recipe, "compile": True}, extra_methods=[method])
+    found, expected = (fit(one, run_of(one, method)) for one in (study, plain))
+    assert len(graphs) == 1
+    for row, wanted in zip(found.history, expected.history, strict=True):
+        assert numbers(row) == pytest.approx(numbers(wanted), rel=1e-5)
+
+
 def test_compiled_runs_have_the_numbers_and_taps_of_plain_ones(make_study, graphs):
     """Bit for bit, and one graph serves all runs that differ in their weights alone."""
     recipe = {**ROUGH, "iterations": 2, "augment": {"shift": 0, "flip": 0}}
