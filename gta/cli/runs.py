@@ -232,7 +232,9 @@ def _fields(pack: str) -> dict[str, str]:
 
 
 def write_config(
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write it.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write it; default: printed.")
+    ] = None,
     config: Configs = DEFAULT_CONFIG,
     content: Annotated[
         str | None,
@@ -240,11 +242,24 @@ def write_config(
             metavar="JSON", help="The config itself in place of files, as Snakemake has it."
         ),
     ] = None,
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema", help="The JSON schema of all configs instead, for editors: all keys."
+        ),
+    ] = False,
 ) -> None:
     """Write a study's config, overlays merged and all of it checked, as one YAML file.
 
     gta config --config config/paper.yaml --config my.yaml --out merged.yaml
+
+    gta config --schema
     """
+    if schema:
+        from gta.study.schema import as_text, study_schema
+
+        _write(out, as_text(study_schema()))
+        return
     if content is not None:
         try:
             study = Study.of_workflow(json.loads(content), ())
@@ -252,5 +267,12 @@ def write_config(
             raise GtaError(f"--content is not JSON: {error}") from None
     else:
         study = Study.load(config)
-    text = yaml.safe_dump(study.content_for(out), sort_keys=False, allow_unicode=True)
-    files.write_text(out, text)
+    merged = study.content if out is None else study.content_for(out)
+    _write(out, yaml.safe_dump(merged, sort_keys=False, allow_unicode=True))
+
+
+def _write(out: Path | None, text: str) -> None:
+    if out is None:
+        print(text, end="")
+    else:
+        files.write_text(out, text)
