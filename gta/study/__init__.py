@@ -29,7 +29,7 @@ from gta.project import find_config, find_project, folder_of, resolve
 from gta.study.check import check
 from gta.study.chosen_methods import StudyMethods, with_relative_paths, with_resolved_paths
 from gta.study.config import COMPUTING, Config, Recipe
-from gta.study.expand import expand, requested_specs
+from gta.study.expand import Cell, expand, requested_specs
 from gta.study.faults import Faults
 from gta.study.kinds import Kind, StudyKinds
 from gta.study.load import (
@@ -103,9 +103,7 @@ class Study:
         self.config, self._content = settled_methods(
             self.config, self._content, self.files, self.specs, [*self.methods]
         )
-        self._needs, self._owner = expand(
-            self.config, self.methods, requested, self.file_of, faults
-        )
+        self._expanded = expand(self.config, self.methods, requested, self.file_of, faults)
         faults.raise_any()
         self.config, self._content = settled_overrides(
             self.config, self._content, self.files, self.runs
@@ -205,7 +203,7 @@ class Study:
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """All runs of the study, sorted, each once."""
-        return tuple(sorted(frozenset().union(*self._needs.values())))
+        return self._expanded.sorted_runs()
 
     def find(self, name: str) -> Run:
         """The run of this name.
@@ -218,7 +216,7 @@ class Study:
         return run
 
     def _require(self, run: Run) -> None:
-        if run in self._owner:
+        if run in self._expanded.owner:
             return
         left = self.runs
         for field in RUN_FIELDS:  # the first that no run has together with those before it
@@ -234,7 +232,11 @@ class Study:
 
     def runs_of(self, name: str) -> frozenset[Run]:
         """The runs that a table or figure needs."""
-        return self._needs[name]
+        return self._expanded.runs[name]
+
+    def cells_of(self, name: str) -> tuple[Cell, ...]:
+        """The cells of a table or figure, sorted; fields as ``gta.study.run.CELL``."""
+        return self._expanded.cells[name]
 
     @cached_property
     def tables(self) -> dict[str, TableSpec]:
@@ -291,7 +293,7 @@ class Study:
         overrides = enumerate(self.config.overrides)
         matching = tuple(i for i, override in overrides if override.matches(run))
         variant = run.method if run.method in self.config.variants else None
-        return matching, variant, self._owner[run], self._holds_photographs(run.dataset)
+        return matching, variant, self._expanded.owner[run], self._holds_photographs(run.dataset)
 
     def _holds_photographs(self, dataset: str) -> bool:
         return self.dataset_kinds[dataset] != "procedural"
@@ -323,7 +325,7 @@ class Study:
     @cached_property
     def _weighty(self) -> frozenset[Run]:
         return frozenset().union(
-            *(self._needs[name] for name in self.specs if self.needs_weights(name))
+            *(self._expanded.runs[name] for name in self.specs if self.needs_weights(name))
         )
 
     def needs_weights(self, name: str) -> bool:

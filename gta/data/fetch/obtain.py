@@ -14,7 +14,6 @@ from typing import Any
 from gta.catalog import BSS_LISTS, Archive, DatasetInfo, Form
 from gta.data import split_lists as bss
 from gta.data.fetch.archives import Checked, Progress, check, find
-from gta.data.fetch.download import fetch
 from gta.data.fetch.unpack import unpack
 from gta.errors import GtaError
 from gta.files import path_lock, write_text
@@ -125,6 +124,8 @@ def fetch_lists(study: Study, info: DatasetInfo, watch: Watch | None = None) -> 
 
 
 def _fetch(study: Study, archive: Archive, folder: Path, watch: Watch | None) -> Checked:
+    from gta.data.fetch.download import fetch  # imports requests
+
     digests = study.store_root / "digests"
     with watch(archive.file) if watch is not None else nullcontext() as progress:
         path = fetch(archive, folder, digests, progress)
