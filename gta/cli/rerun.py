@@ -241,9 +241,13 @@ def _put_back(study: Study, undone: list[Run], retired: Path) -> str:
         said += f"; those of the others lie in {retired}"
     failed = next(((run, reason) for run, reason in reasons.items() if reason), None)
     if failed is None:
-        return f"snakemake was stopped or failed; {said}; the jobs' logs: {study.folder}/logs/train"
+        logs = study.folder / "logs" / "train"
+        where = f"; the jobs' logs: {logs}" if logs.is_dir() else ""
+        return f"snakemake was stopped or failed; {said}{where}"
     run, reason = failed
-    return f"{study.title(run)}: {reason}; {said}; log: {log_path(study, run)}"
+    log = log_path(study, run)
+    where = f"; log: {log}" if log.exists() else ""
+    return f"{study.title(run)}: {reason}; {said}{where}"
 
 
 def _rebuild(study: Study, table: str, snakemake: Snakemake) -> None:

@@ -249,7 +249,7 @@ def write_config(
         ),
     ] = False,
 ) -> None:
-    """Write a study's config, overlays merged and all of it checked, as one YAML file.
+    """Write or print a study's config, overlays merged and all of it checked, as one YAML file.
 
     gta config --config config/paper.yaml --config my.yaml --out merged.yaml
 

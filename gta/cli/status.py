@@ -168,4 +168,5 @@ def _progress(snapshot: Snapshot, run: Run) -> str:
 def _failure(snapshot: Snapshot, run: Run) -> str:
     study = snapshot.study
     log = places.log_path(study, run)
-    return f"failed: {study.title(run)}: {snapshot.reasons[run]}\n  {log}"
+    said = f"failed: {study.title(run)}: {snapshot.reasons[run]}"
+    return f"{said}\n  {log}" if log.exists() else said

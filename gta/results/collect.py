@@ -53,7 +53,7 @@ def collect_metrics(study: Study, origins: Origins) -> tuple[pa.Table, dict[Run,
             if found.row is not None:
                 rows.append({**vars(run), **found.row})
             if found.state.state != "done":
-                missing[run] = with_failure(study, run, found.state)
+                missing[run] = with_failure(study, run, found.state, origins(run))
         tables.append(pa.Table.from_pylist(rows, schema=_whole_schema()))
     return pa.concat_tables(tables), missing
 

@@ -25,6 +25,7 @@ from gta.study.places import failure_path, log_path
 
 BESIDE: tuple[Kind, ...] = ("history", "predictions")  # of a run, beside its metrics
 DIGEST = "recipe_digest: "  # the second line of a failure's note
+ORIGIN = "data and source: "  # the third
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def state_of(study: Study, run: Run, origin: Origin | None = None) -> State:
         run: one of its runs.
         origin: today's data and source, if they are to be compared too.
     """
-    return with_failure(study, run, result_of(study, run, origin).state)
+    return with_failure(study, run, result_of(study, run, origin).state, origin)
 
 
 def is_valid(study: Study, run: Run, origin: Origin) -> bool:
@@ -73,11 +74,11 @@ def is_valid(study: Study, run: Run, origin: Origin) -> bool:
     return result_of(study, run, origin, thorough=True).state.state == "done"
 
 
-def with_failure(study: Study, run: Run, found: State) -> State:
+def with_failure(study: Study, run: Run, found: State, origin: Origin | None = None) -> State:
     """``found``, or why the last attempt to train a run that is not done ended."""
     if found.state in ("done", "forbidden"):
         return found
-    failure, log = failure_of(study, run), log_path(study, run)
+    failure, log = failure_of(study, run, origin), log_path(study, run)
     if failure is not None and not is_held(lock_of(study, run)):
         return State("failed", f"{failure}; log: {log}" if log.exists() else failure)
     if found == NOT_RUN and log.exists():  # what was killed, or crashed, left no failure
@@ -158,24 +159,34 @@ def _state_of_weights(study: Study, run: Run, thorough: bool) -> State:
     return State("done")
 
 
-def note_failure(study: Study, run: Run, error: GtaError) -> None:
-    """Keep why a run failed, and with which settings.
+def note_failure(study: Study, run: Run, error: GtaError, origin: Origin | None = None) -> None:
+    """Keep why a run failed, and with which settings, data and source.
 
     Raises:
         GtaError: the note cannot be written.
     """
-    write_text(failure_path(study, run), f"{error}\n{DIGEST}{study.digest(run)}\n")
+    lines = [str(error), DIGEST + study.digest(run)]
+    if origin is not None:
+        lines.append(f"{ORIGIN}{origin.data} {origin.source}")
+    write_text(failure_path(study, run), "\n".join(lines) + "\n")
 
 
-def failure_of(study: Study, run: Run) -> str | None:
-    """Why the last attempt to train a run ended; None if it did not fail, or settings changed."""
+def failure_of(study: Study, run: Run, origin: Origin | None = None) -> str | None:
+    """Why the last attempt to train a run ended.
+
+    None if it did not fail, or if settings, data or source have changed since.
+    """
     try:
         text = failure_path(study, run).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     lines = text.strip().splitlines()
-    if lines and lines[-1].startswith(DIGEST) and lines.pop() != DIGEST + study.digest(run):
-        return None
+    today = {DIGEST: study.digest(run), ORIGIN: origin and f"{origin.data} {origin.source}"}
+    for key in (ORIGIN, DIGEST):  # from the last line upwards
+        if lines and lines[-1].startswith(key):
+            then, now = lines.pop().removeprefix(key), today[key]
+            if now is not None and then != now:
+                return None
     return lines[-1] if lines else "it did not say why"
 
 

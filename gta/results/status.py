@@ -155,10 +155,11 @@ class Monitor:
             elif is_held(lock_of(self._study, run)):
                 where[run], saved[run] = "running", self._last_saved(run)
             else:
-                state = results.state_of(self._study, run, self._origins(run))
+                origin = self._origins(run)
+                state = results.state_of(self._study, run, origin)
                 where[run] = "failed" if state.state == "failed" else "queued"
                 if state.state == "failed":
-                    reasons[run] = results.failure_of(self._study, run) or state.reason
+                    reasons[run] = results.failure_of(self._study, run, origin) or state.reason
         return Snapshot(self._study, datetime.now(UTC), where, timings, reasons, saved)
 
     def _timing(self, run: Run) -> Timing | None:

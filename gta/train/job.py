@@ -15,18 +15,20 @@ import torch
 from gta import results
 from gta.data.store import Store
 from gta.errors import GtaError
+from gta.files import holder_of
 from gta.models.sources import Prepared
-from gta.results.writers import sole_writer
+from gta.results.writers import lock_of, sole_writer
 from gta.study import Run, Study, places
 from gta.study.sharing import batch_key
 from gta.train import checkpoint
 from gta.train.checkpoint import CheckpointWriter
-from gta.train.device import pick_device, reset_peak_memory
+from gta.train.device import describe, pick_device, reset_peak_memory
 from gta.train.evaluate import Evaluated, evaluate_each
 from gta.train.failures import as_gta_error
 from gta.train.inputs import SourceWeights, open_source, open_store
 from gta.train.learner import Learner
 from gta.train.lockstep import Progress, SharedBatches, train_together
+from gta.train.pace import Pace
 from gta.train.record import record
 from gta.train.signals import Signals, Stopped, say
 
@@ -58,6 +60,7 @@ def train_runs(
         Stopped: SIGTERM or SIGUSR1 has come; checkpoints are written.
     """
     where = pick_device(device)
+    say(describe(where))
     runs = list(dict.fromkeys(runs))
     stores = {name: open_store(study, name) for name in dict.fromkeys(r.dataset for r in runs)}
     sources = {name: open_source(study, name) for name in dict.fromkeys(r.source for r in runs)}
@@ -124,8 +127,11 @@ class _Job:
         """
         with ExitStack() as held:
             for run in sorted(group):  # in one order everywhere: no two jobs wait for each other
-                wait = partial(say, f"{self.study.title(run)}: waiting for the job that trains it")
-                held.enter_context(sole_writer(self.study, run, wait))
+                try:
+                    held.enter_context(sole_writer(self.study, run, partial(self._say_wait, run)))
+                except GtaError as error:  # nothing is known of the runs: no note of a failure
+                    self.failed |= {one: str(error) for one in group}
+                    return
                 checkpoint.sweep(self.study, run)
                 if (damage := results.set_aside(self.study, run)) is not None:
                     say(f"warning: {damage}; training starts again")
@@ -142,8 +148,14 @@ class _Job:
         writer = CheckpointWriter(self.study, self.origins, self.signals)
         learners = self._learners(runs, len(store.classes), writer)
         begin = time.perf_counter()
+        pace = Pace()
+
+        def between(alive: Sequence[Learner]) -> None:
+            pace(alive)
+            writer(alive)
+
         with batches.loader:
-            learners = train_together(learners, batches, self._fail, self.progress, writer)
+            learners = train_together(learners, batches, self._fail, self.progress, between)
         _say_wait(batches.loader.waited, time.perf_counter() - begin)
         if learners:
             self._finish(learners, batches, writer)
@@ -184,6 +196,10 @@ class _Job:
                 record(self.study, learner, batches.subset, test, heldout, self.origins[run])
                 self._settle(run)
 
+    def _say_wait(self, run: Run) -> None:
+        holder = holder_of(lock_of(self.study, run))
+        say(f"{self.study.title(run)}: waiting for the job that trains it, {holder}")
+
     def _settle(self, run: Run) -> None:
         """Remove checkpoint and failure note of a run whose results are valid."""
         self.done.add(run)
@@ -205,7 +221,7 @@ class _Job:
     def _fail(self, run: Run, error: GtaError) -> None:
         self.failed[run] = str(error)
         try:
-            results.note_failure(self.study, run, error)
+            results.note_failure(self.study, run, error, self.origins[run])
         except GtaError as unwritten:  # a full disk must not end the other runs
             say(f"warning: {unwritten}; {self.study.title(run)} failed: {error}")
 

@@ -140,6 +140,12 @@ class Learner:
         return self._history.rows
 
     @property
+    def last_loss(self) -> float | None:
+        """Loss, penalty included, of the last iteration whose numbers have arrived."""
+        row = self._history.last
+        return None if row is None else row["cross_entropy"] + row["penalty"]
+
+    @property
     def skipped(self) -> int | None:
         """Iterations that float16 skipped, for its gradients overflowed; None in other types."""
         return self._history.skipped if self._scaler.is_enabled() else None

@@ -41,6 +41,22 @@ def leftovers(folder: Path) -> list[str]:
 # Writing
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_only_regular_files_are_replaced(tmp_path, kind):
+    path = tmp_path / kind
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/null")
+    else:
+        path.mkdir()
+    before = path.lstat()
+    with pytest.raises(GtaError, match=rf"{kind}: cannot be written: is a .*not a regular file"):
+        files.write_text(path, "text")
+    assert path.lstat() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_whole_writes_and_leaves_no_hidden_file(workdir: Path) -> None:
     with files.atomic_write(Path("a/b/out.txt")) as hidden:
         assert hidden.name.startswith(".")
@@ -90,7 +106,7 @@ def test_what_cannot_be_written_is_one_clear_line(workdir: Path) -> None:
     with pytest.raises(GtaError, match=r"^file/out\.txt: cannot be written: "):
         files.write_text(Path("file/out.txt"), "text")
     Path("folder").mkdir()
-    with pytest.raises(GtaError, match=r"^folder: cannot be written: Is a directory"):
+    with pytest.raises(GtaError, match=r"^folder: cannot be written: is a folder"):
         files.write_text(Path("folder"), "text")
     assert leftovers(workdir) == ["file"]
 
@@ -386,6 +402,15 @@ def test_a_failure_of_other_settings_is_past(tiny_study: Study) -> None:
     assert results.state_of(mended, run) == results.State("missing", "not run yet")
     with sole_writer(tiny_study, run):  # a new attempt is at work
         assert results.state_of(tiny_study, run).state == "missing"
+
+
+def test_a_failure_of_other_data_is_past(tiny_study: Study) -> None:
+    run, origin = tiny_study.runs[0], results.Origin("data", "source")
+    results.note_failure(tiny_study, run, GtaError("no test image"), origin)
+    for today in (origin, None):
+        assert results.state_of(tiny_study, run, today).reason == "no test image"
+    mended = results.Origin("mended", "source")
+    assert results.state_of(tiny_study, run, mended) == results.State("missing", "not run yet")
 
 
 def test_changed_settings_make_a_result_stale(tiny_study: Study) -> None:

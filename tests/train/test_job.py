@@ -105,7 +105,9 @@ def test_test_images_are_made_once_for_all_runs(make_study, monkeypatch):
     assert made == [12, 24]  # test, held out
 
 
-def test_the_log_says_how_long_training_waited_for_images(make_study, capsys, monkeypatch):
+def test_the_log_names_the_device_and_says_how_long_training_waited_for_images(
+    make_study, capsys, monkeypatch
+):
     study = make_study()
     closed = []
     close = Loader.close
@@ -116,7 +118,8 @@ def test_the_log_says_how_long_training_waited_for_images(make_study, capsys, mo
 
     monkeypatch.setattr(Loader, "close", closing)
     train_runs(study, [run_of(study), run_of(study, "bss")], "cpu")
-    (line,) = capsys.readouterr().err.splitlines()
+    device, line = capsys.readouterr().err.splitlines()
+    assert device == f"device cpu, torch {torch.__version__}, {torch.get_num_threads()} threads"
     said = re.fullmatch(r"waited for images: ([\d.]+) s of ([\d.]+) s \(([\d.]+)%\)", line)
     assert said is not None
     assert len(closed) == 1
@@ -221,15 +224,17 @@ def test_a_run_that_another_job_trains_is_waited_for(done, monkeypatch):
 
     def say(line: str) -> None:  # the other job ends as soon as it is waited for
         said.append(line)
-        away.rename(path)
-        other_job.close()
+        if "waiting" in line:
+            away.rename(path)
+            other_job.close()
 
     monkeypatch.setattr(job, "say", say)
     monkeypatch.setattr(job, "Learner", None)
     with other_job:
         other_job.enter_context(sole_writer(study, run))
         train_runs(study, [run], "cpu")
-    assert said == [f"{study.title(run)}: waiting for the job that trains it"]
+    waits = f"{study.title(run)}: waiting for the job that trains it, process {os.getpid()} on "
+    assert said[1].startswith(waits)
     assert results.state_of(study, run).state == "done"
 
 
