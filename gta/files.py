@@ -22,11 +22,15 @@ from gta.errors import GtaError
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """Give a hidden name beside ``path`` to write to; rename it when the block succeeds.
 
     A block that fails or a process that dies leaves ``path`` as it was. Hidden files that killed
     processes have left for this path are removed first.
+
+    Args:
+        path: of the file.
+        mode: its permissions, less those that the process's umask takes.
 
     Raises:
         GtaError: if the folder cannot be written to, the disk is full, or ``path`` is something
@@ -36,13 +40,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path)
-        handle, hidden = _hidden_file(path)
+        handle, hidden = _hidden_file(path, mode)
     except OSError as error:
         raise GtaError(f"{path}: cannot be written: {error.strerror}") from None
     try:
-        mode = os.fstat(handle).st_mode & 0o777
+        given = os.fstat(handle).st_mode & 0o777
         yield hidden
-        hidden.chmod(mode)  # some libraries write another file and rename it
+        hidden.chmod(given)  # some libraries write another file and rename it
         with hidden.open("rb") as file:
             os.fsync(file.fileno())
         hidden.replace(path)
@@ -72,14 +76,14 @@ def require_regular(path: Path) -> None:
         raise GtaError(f"cannot be written: is {what}, not a regular file", where=path)
 
 
-def _hidden_file(path: Path) -> tuple[int, Path]:
+def _hidden_file(path: Path, mode: int) -> tuple[int, Path]:
     """Create a hidden file beside ``path``, locked as long as its writer lives."""
     while True:
         name = f".{path.stem[:40]}.{secrets.token_hex(4)}{path.suffix}"
         hidden = path.with_name(name)
         try:
             # With the mode that the process's umask leaves, which a temporary file has not.
-            handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:
             continue
         if not _lock(handle):
@@ -124,9 +128,9 @@ def is_writable(folder: Path) -> bool:
     return os.access(there, os.W_OK)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with atomic_write(path) as hidden:
+def write_text(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a text file, whole or not at all; ``mode`` as for ``atomic_write``."""
+    with atomic_write(path, mode) as hidden:
         hidden.write_text(text, encoding="utf-8")
 
 

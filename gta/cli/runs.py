@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.table import Table
 
-from gta import files, results
+from gta import results
 from gta.catalog import MIXES
 from gta.cli.options import (
     DEFAULT_CONFIG,
@@ -29,6 +28,8 @@ from gta.errors import GtaError
 from gta.results.imports import imported
 from gta.results.origins import origins_of
 from gta.study import Run, Study
+from gta.study.credentials import as_yaml
+from gta.study.credentials import write_config as write
 
 
 class State(StrEnum):
@@ -267,8 +268,10 @@ def write_config(
             raise GtaError(f"--content is not JSON: {error}") from None
     else:
         study = Study.load(config)
-    merged = study.content if out is None else study.content_for(out)
-    _write(out, yaml.safe_dump(merged, sort_keys=False, allow_unicode=True))
+    if out is None:
+        print(as_yaml(study.content), end="")
+    else:
+        write(study, out)
 
 
 def _write(out: Path | None, text: str) -> None:
