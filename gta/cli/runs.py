@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from gta import results
+from gta import files, results
 from gta.catalog import MIXES
 from gta.cli.options import (
     DEFAULT_CONFIG,
