@@ -176,6 +176,22 @@ class Method:
         """
         return True
 
+    def forward(
+        self, model: nn.Module, images: Tensor, source: Readings | None, seed: int
+    ) -> Tensor | None:
+        """A forward pass for training in place of the model's own; None for the model's own.
+
+        Args:
+            model: the target.
+            images: (b, C, H, W) of a micro-batch, normalised and mixed.
+            source: readings of the frozen source that ``source_taps`` requests, on these images.
+            seed: of this iteration's draws, the same for all its micro-batches.
+
+        Returns:
+            Logits (b, K). Readings of the target show this pass.
+        """
+        return None
+
     def penalty(self, step: Step, lam: float) -> dict[str, Tensor]:
         """Named scalar terms, weighted by ``lam``, to add to the cross entropy.
 

@@ -170,7 +170,7 @@ class Learner:
         self._paths.draw(len(batch.images), self.device, seed)
         if self._method.over == "features" and len(parts) > 1:
             with torch.no_grad():
-                rows = [features_of(self._forward(batch, part)[1]) for part in parts]
+                rows = [features_of(self._forward(batch, part, None)[1]) for part in parts]
             step = self._step(Readings(), None, None)
             self._ahead = self._objective.penalty_of_features(torch.cat(rows), step)
         self.seconds += time.perf_counter() - begin
@@ -187,7 +187,7 @@ class Learner:
         """
         begin, batch = time.perf_counter(), self._batch
         assert batch is not None
-        logits, target = self._forward(batch, part)
+        logits, target = self._forward(batch, part, source)
         step = self._step(target, source, batch.images[part])
         with float32_products(self.recipe):
             loss = self._objective.loss(logits, batch, part, step, self._ahead)
@@ -241,14 +241,21 @@ class Learner:
         self.micro_batch //= 2
         return True
 
-    def _forward(self, batch: Mixed, part: slice) -> tuple[Tensor, Readings]:
+    def _forward(
+        self, batch: Mixed, part: slice, source: Readings | None
+    ) -> tuple[Tensor, Readings]:
         """Logits (b, K) and readings of some images of a batch."""
         images = batch.images[part].contiguous(memory_format=self._layout)
+        self._paths.choose(part)
+        seed = derive(self.run.seed, Stream.METHOD, 1 + self.iteration)
+        with arithmetic(self.recipe, self.device), self._taps as taps:
+            logits = self._method.forward(self.model, images, source, seed)
+            if logits is not None:
+                return logits, taps.take()
         if self._compiled is not None:
             self._paths.choose(part, self._compiled.paths)
             with arithmetic(self.recipe, self.device):
                 return self._compiled(self._tensors, images)
-        self._paths.choose(part)
         with arithmetic(self.recipe, self.device), self._taps as taps:
             return self._run_model(images), taps.take()
 

@@ -51,7 +51,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     compiled_forward.cache_clear()
 
 
-@pytest.mark.parametrize("method", ["lora", "spatial_prior"])
+@pytest.mark.parametrize("method", ["lora", "salient_cls"])
 def test_a_model_that_its_method_changed_is_compiled(make_study, graphs, method):
     recipe = {"iterations": 2, "batch_size": 4}
     plain = make_study(recipe=recipe, extra_methods=[method])
