@@ -87,7 +87,7 @@ def plan(
 
     study = Study.load(config)
     origin = origins_of(study)
-    found = {run: results.state_of(study, run, origin(run)) for run in study.runs}
+    found = {run: results.state_of(study.run_files(run), origin(run)) for run in study.runs}
     done = [run for run, where in found.items() if where.state == "done"]
     estimator = plans.Estimator(study)
     left = set(study.runs).difference(done)

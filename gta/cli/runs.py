@@ -81,7 +81,7 @@ def show_runs(
         chosen(study, [table], study.specs)
     origin = origins_of(study)
     found = {
-        run: results.state_of(study, run, origin(run))
+        run: results.state_of(study.run_files(run), origin(run))
         for run in study.runs
         if table is None or run in study.runs_of(table)
     }

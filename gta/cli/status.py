@@ -17,7 +17,7 @@ from rich.text import Text
 from gta.cli.options import DEFAULT_CONFIG, AsJson, Configs, console, table_of
 from gta.results.origins import origins_of
 from gta.results.status import WHERE, Monitor, Snapshot, Where
-from gta.study import Run, Study, places
+from gta.study import Run, Study
 
 LEGEND = "done/all (tables share runs), ▸ running, ✗ failed, the others queued"
 LIVE_LINES = 5  # of running and of failed runs, while it is renewed in place
@@ -167,6 +167,6 @@ def _progress(snapshot: Snapshot, run: Run) -> str:
 
 def _failure(snapshot: Snapshot, run: Run) -> str:
     study = snapshot.study
-    log = places.log_path(study, run)
+    log = study.run_files(run).log
     said = f"failed: {study.title(run)}: {snapshot.reasons[run]}"
     return f"{said}\n  {log}" if log.exists() else said

@@ -14,8 +14,7 @@ from gta.errors import GtaError
 from gta.files import is_held
 from gta.results import owned
 from gta.results.retire import prune
-from gta.results.writers import lock_of
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import RUN_FIELDS, RunFiles, Study
 
 RESULTS = Path("results")
 
@@ -116,7 +115,7 @@ def _of_results(study: Study) -> Iterator[Item]:
         kind, *parts = path.relative_to(folder).parts
         run = runs.get("/".join(parts).removesuffix(".lock"))
         if run is not None:
-            yield from _of_run(study, run, kind, path)
+            yield from _of_run(study.run_files(run), kind, path)
         elif owned.is_of_run(kind, path) and not is_held(_lock_beside(folder, parts)):
             yield _item(What.runs, path, folder)
     root = folder / "logs" / "train"
@@ -137,21 +136,22 @@ def _lock_beside(folder: Path, parts: Sequence[str]) -> Path:
     return folder.joinpath("locks", *parts[:-1], f"{parts[-1].removesuffix('.lock')}.lock")
 
 
-def _of_run(study: Study, run: Run, kind: str, path: Path) -> Iterator[Item]:
-    """What may go of a run that the study has."""
-    if is_held(lock_of(study, run)):
+def _of_run(run_files: RunFiles, kind: str, path: Path) -> Iterator[Item]:
+    """Files of a run of the study that may be deleted."""
+    folder = run_files.study_folder
+    if is_held(run_files.lock):
         return
     if not owned.is_of_run(kind, path):
         return
-    if kind == "models" and not study.keeps_weights(run):
-        yield _item(What.weights, path, study.folder)
-    elif kind == "checkpoints" and results.state_of(study, run).state == "done":
-        yield _item(What.checkpoints, path, study.folder)
+    if kind == "models" and not run_files.keeps_weights:
+        yield _item(What.weights, path, folder)
+    elif kind == "checkpoints" and results.state_of(run_files).state == "done":
+        yield _item(What.checkpoints, path, folder)
     else:
         for damaged in sorted(path.glob("*damaged.*")):
-            yield _item(What.checkpoints, damaged, study.folder)
+            yield _item(What.checkpoints, damaged, folder)
         for hidden in owned.half_written(path):
-            yield _item(What.leftovers, hidden, study.folder)
+            yield _item(What.leftovers, hidden, folder)
 
 
 def _of_stores(root: Path, studies: Sequence[Study]) -> Iterator[Item]:

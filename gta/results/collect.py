@@ -53,7 +53,7 @@ def collect_metrics(study: Study, origins: Origins) -> tuple[pa.Table, dict[Run,
             if found.row is not None:
                 rows.append({**vars(run), **found.row})
             if found.state.state != "done":
-                missing[run] = with_failure(study, run, found.state, origins(run))
+                missing[run] = with_failure(study.run_files(run), found.state, origins(run))
         tables.append(pa.Table.from_pylist(rows, schema=_whole_schema()))
     return pa.concat_tables(tables), missing
 
@@ -62,7 +62,7 @@ def _results(study: Study, runs: Iterable[Run], origins: Origins) -> Iterator[tu
     """Each run's result, files read by a few threads: most of the time is waiting for the disk."""
 
     def look(run: Run) -> tuple[Run, Result]:
-        return run, result_of(study, run, origins(run), thorough=True)
+        return run, result_of(study.run_files(run), origins(run), thorough=True)
 
     with ThreadPoolExecutor(THREADS) as pool:
         yield from pool.map(look, runs)

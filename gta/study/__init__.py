@@ -42,11 +42,12 @@ from gta.study.load import (
     with_exponents,
 )
 from gta.study.overlays import settled_methods, settled_overrides
-from gta.study.packs import Pack, PackGroup, groups_of, packs_of
+from gta.study.packs import Pack, PackGroup, groups_of, pack_key, pack_name, packs_of
 from gta.study.run import RUN_FIELDS, Run
+from gta.study.run_files import RunFiles
 from gta.study.tables import Declarations, TableSpec
 
-__all__ = ["RUN_FIELDS", "Pack", "PackGroup", "Recipe", "Run", "Study", "TableSpec"]
+__all__ = ["RUN_FIELDS", "Pack", "PackGroup", "Recipe", "Run", "RunFiles", "Study", "TableSpec"]
 
 # Part of every digest: raise it when the meaning of a recipe changes, so that old results
 # count as stale.
@@ -420,10 +421,14 @@ class Study:
         """A path that the config gives, relative to the project's folder."""
         return resolve(path, self.root)
 
-    def path(self, kind: str, run: Run) -> Path:
-        """Where a run's file of a kind lies: metrics, history, predictions, models."""
-        tail = "model.safetensors" if kind == "models" else "part.parquet"
-        return self.folder.joinpath(kind, run.name, tail)
+    def run_files(self, run: Run) -> RunFiles:
+        """The files of a run.
+
+        Raises:
+            GtaError: if the run is not one of the study's.
+        """
+        digest, job = self.digest(run), pack_name(pack_key(run, self.config.pack))
+        return RunFiles(run, self.folder, digest, self.keeps_weights(run), job)
 
     @property
     def archives_root(self) -> Path:

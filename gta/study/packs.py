@@ -9,23 +9,26 @@ from itertools import product
 
 from gta.study.run import RUN_FIELDS, Run
 
+PackKey = tuple[tuple[str, str], ...]
+"""Name and text of the fields that are not packed."""
+
 
 @dataclass(frozen=True)
 class Pack:
     """Runs that differ only in the packed fields and train in one job.
 
     Attributes:
-        key: text of the fields that are not packed, by name.
+        key: see ``PackKey``.
         runs: the runs, sorted.
     """
 
-    key: tuple[tuple[str, str], ...]
+    key: PackKey
     runs: tuple[Run, ...]
 
     @property
     def name(self) -> str:
         """A path tail, e.g. ``dataset=mini_near/rate=15/seed=0``."""
-        return "/".join(f"{field}={value}" for field, value in self.key) or "all"
+        return pack_name(self.key)
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,21 @@ class PackGroup:
         return "/".join(f"{field}={{{field}}}" for field in self.wildcards) or "all"
 
 
-def packs_of(runs: Iterable[Run], packed: Sequence[str]) -> dict[tuple[tuple[str, str], ...], Pack]:
+def pack_key(run: Run, packed: Collection[str]) -> PackKey:
+    """The fields of a run that are not packed, as text."""
+    return tuple((field, run.text(field)) for field in RUN_FIELDS if field not in packed)
+
+
+def pack_name(key: PackKey) -> str:
+    """A key as a path tail."""
+    return "/".join(f"{field}={value}" for field, value in key) or "all"
+
+
+def packs_of(runs: Iterable[Run], packed: Sequence[str]) -> dict[PackKey, Pack]:
     """Group runs by the fields that are not packed."""
-    members: dict[tuple[tuple[str, str], ...], list[Run]] = defaultdict(list)
-    kept = [field for field in RUN_FIELDS if field not in packed]
+    members: dict[PackKey, list[Run]] = defaultdict(list)
     for run in sorted(runs):
-        members[tuple((field, run.text(field)) for field in kept)].append(run)
+        members[pack_key(run, packed)].append(run)
     return {key: Pack(key, tuple(group)) for key, group in members.items()}
 
 
@@ -93,9 +105,7 @@ def _values(members: Sequence[Pack]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _reaches_others(
-    members: Sequence[Pack], everything: Collection[tuple[tuple[str, str], ...]]
-) -> bool:
+def _reaches_others(members: Sequence[Pack], everything: Collection[PackKey]) -> bool:
     """Whether the product of the members' values holds a pack that is none of them."""
     own = {pack.key for pack in members}
     if len(own) == len(everything):

@@ -142,6 +142,6 @@ def states_of_missing(study: Study, metrics: pd.DataFrame) -> dict[Run, State]:
     found: dict[Run, State] = {}
     for position in (~done).to_numpy().nonzero()[0]:
         run = study.runs[position]
-        state = results.state_of(study, run)
+        state = results.state_of(study.run_files(run))
         found[run] = UNCOLLECTED if state.state == "done" else state
     return found

@@ -82,7 +82,7 @@ def study(tiny_study: Study) -> Study:
         tiny_study.folder / "tables" / "table2.csv",
         tiny_study.folder / "logs" / "train" / f"{pack.name}.log",
     )
-    with sole_writer(tiny_study, tiny_study.runs[0]):
+    with sole_writer(tiny_study.run_files(tiny_study.runs[0])):
         pass
     return tiny_study
 
@@ -111,7 +111,7 @@ def test_a_former_run_that_is_still_being_trained_stays(study: Study) -> None:
 
 
 def test_weights_that_are_no_longer_kept(study: Study, tiny_config: dict[str, Any]) -> None:
-    path = study.path("models", study.runs[0])
+    path = study.run_files(study.runs[0]).weights
     touch(path)
     assert found(study) == {What.weights: {path.parent}}
     assert found(Study({**tiny_config, "keep_weights": "all"})) == {}
@@ -122,7 +122,7 @@ def test_checkpoints_of_done_runs_and_damaged_ones(study: Study) -> None:
     damaged = checkpoint(study, study.runs[3]).with_name("damaged.pt")
     touch(damaged)
     assert found(study) == {What.checkpoints: {old.parent, damaged}}
-    with sole_writer(study, study.runs[0]), sole_writer(study, study.runs[3]):
+    with sole_writer(study.run_files(study.runs[0])), sole_writer(study.run_files(study.runs[3])):
         assert found(study) == {}
 
 
@@ -194,7 +194,7 @@ def test_files_of_the_user_stay_whatever_they_are_called(study: Study) -> None:
 
 def test_half_written_files_of_killed_processes(study: Study) -> None:
     kept = store(study.store(study.config.datasets[0]))
-    part = study.path("metrics", study.runs[0])
+    part = study.run_files(study.runs[0]).path("metrics")
     paths = {
         kept / ".pixels.0123abcd.bin",
         kept / ".parts-0123456789ab",

@@ -135,9 +135,9 @@ def test_a_run_has_one_writer_and_others_are_free(tiny_study: Study) -> None:
         waits.append(True)
         raise TimeoutError
 
-    with sole_writer(tiny_study, run):
-        with sole_writer(tiny_study, other, give_up):
+    with sole_writer(tiny_study.run_files(run)):
+        with sole_writer(tiny_study.run_files(other), give_up):
             pass
-        with pytest.raises(TimeoutError), sole_writer(tiny_study, run, give_up):
+        with pytest.raises(TimeoutError), sole_writer(tiny_study.run_files(run), give_up):
             pass
     assert waits == [True]

@@ -32,7 +32,7 @@ def test_what_is_saved_does_not_show_the_layout(make_study):
     study = make_study(recipe={"channels_last": True, "iterations": 1})
     run = run_of(study)
     train_runs(study, [run], "cpu")
-    saved = load_file(study.path("models", run))
+    saved = load_file(study.run_files(run).weights)
     assert all(tensor.is_contiguous() for tensor in saved.values())
 
 

@@ -8,7 +8,7 @@ localrules:
 
 rule collect:
     input:
-        parts=[study.path("metrics", run) for run in study.runs],
+        parts=[study.run_files(run).metrics for run in study.runs],
         outdated=mark_of_collected(study),
     output:
         METRICS,
