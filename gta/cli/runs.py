@@ -109,6 +109,8 @@ def _summarise(study: Study, found: dict[Run, results.State]) -> None:
     by_state = Counter(str(where.state) for where in found.values())
     said = ", ".join(f"{by_state[state]:,} {state}" for state in State if by_state[state])
     print(f"study {study.name}: {len(found):,} runs" + (f" ({said})" if said else ""))
+    if (line := undecided_line(study)) is not None:
+        print(line)
     for manifest in imported(study.folder):
         count, machine = len(manifest["runs"]), manifest["machine"]
         print(
@@ -123,6 +125,31 @@ def _summarise(study: Study, found: dict[Run, results.State]) -> None:
     for run, where in found.items():
         if where.state in ("failed", "damaged", "forbidden"):
             print(f"{where.state}: {run.name}\n  {where.reason}")
+
+
+def undecided(study: Study) -> dict[str, int] | None:
+    """Cells without a choice of lambda on the seeds of ``tune``, and the runs that will follow.
+
+    Returns:
+        ``cells``, ``fewest`` and ``most`` (the two rules may choose two lambdas); None where
+        every choice is made.
+    """
+    if study.tuning is None:
+        return None
+    cells = len(study.tuning.cells.keys() - study.choice.keys())
+    fewest, most = study.tuning.open_runs(study.choice)
+    return {"cells": cells, "fewest": fewest, "most": most} if cells else None
+
+
+def undecided_line(study: Study) -> str | None:
+    """What ``undecided`` gives, in words."""
+    if (found := undecided(study)) is None or study.config.tune is None:
+        return None
+    seeds = ", ".join(map(str, study.config.tune.seeds))
+    return (
+        f"λ is chosen on seeds {seeds}: of {found['cells']:,} cells not yet; "
+        f"{found['fewest']:,} to {found['most']:,} more runs follow"
+    )
 
 
 def _by_method(study: Study, found: dict[Run, results.State], states: list[State]) -> Table:

@@ -32,8 +32,10 @@ CELL_AND_DIGESTS = [*CELL, *DIGESTS]
 Origins = Callable[[Run], Origin | None]
 
 
-def collect_metrics(study: Study, origins: Origins) -> tuple[pa.Table, dict[Run, State]]:
-    """Gather the metrics of all runs whose results are valid; nothing is written or renamed.
+def collect_metrics(
+    study: Study, origins: Origins, runs: Sequence[Run] | None = None
+) -> tuple[pa.Table, dict[Run, State]]:
+    """Gather the metrics of runs whose results are valid; nothing is written or renamed.
 
     Each run's files are read once. A run that lacks only the weights that the config keeps gives
     its row, and is among the missing too.
@@ -41,15 +43,16 @@ def collect_metrics(study: Study, origins: Origins) -> tuple[pa.Table, dict[Run,
     Args:
         study: the study.
         origins: today's data and source of a run; None if they are not there to compare.
+        runs: which; default all of the study.
 
     Returns:
         The sorted table with identity as columns, and the runs that are not done with their state.
     """
     missing: dict[Run, State] = {}
     tables = []
-    for runs in _batches(study.runs):
+    for batch in _batches(study.runs if runs is None else runs):
         rows = []
-        for run, found in _results(study, runs, origins):
+        for run, found in _results(study, batch, origins):
             if found.row is not None:
                 rows.append({**vars(run), **found.row})
             if found.state.state != "done":

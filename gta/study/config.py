@@ -362,6 +362,16 @@ class Split(Strict):
     heldout: Annotated[int, Field(ge=0, le=1_000_000)] = 500
 
 
+class Tune(Strict):
+    """Lambda chosen on some of the seeds; what is chosen runs on all of them.
+
+    Attributes:
+        seeds: of the study's ``seeds``, not all.
+    """
+
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(distinct)]
+
+
 class Procedural(Strict):
     """The rendered datasets: seed and, for quick trials, size.
 
@@ -600,6 +610,8 @@ class Config(Strict):
         datasets: names of the catalog or of ``own_datasets``.
         rates: percent of the training images of each class: ``ceil(n_c * rate / 100)``.
         seeds: of head, order, augmentation and, with ``split.seed: run``, subset.
+        tune: lambda chosen, by both rules, on some of the ``seeds``; what is chosen runs on all.
+            Left out: chosen on all.
         sources: the source in each role that tables name: ``main``, ``other_ssl``,
             ``supervised``.
         methods: which methods run, as a list of names, or as names with their settings and grids.
@@ -643,6 +655,7 @@ class Config(Strict):
     datasets: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct), RUNS]
     rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct), RUNS]
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(distinct), RUNS]
+    tune: Annotated[Tune | None, RUNS] = None
     sources: Annotated[dict[Name, Name], Field(min_length=1), RUNS]
     methods: Annotated[dict[Name, dict[str, Any] | None], TRAINS] = {}
     extra_methods: Annotated[list[Name], AfterValidator(distinct), RUNS] = []
@@ -664,6 +677,16 @@ class Config(Strict):
     figure_settings: Annotated[Figures, SHOWS] = Figures()
     segmentation: Annotated[Segmentation, MEASURES] = Segmentation()
     robustness: Annotated[Robustness, MEASURES] = Robustness()
+
+    @field_validator("tune")
+    @classmethod
+    def _some_seeds(cls, value: Tune | None, info: ValidationInfo) -> Tune | None:
+        seeds = info.data.get("seeds", [])
+        for seed in value.seeds if value is not None else ():
+            one_of(str(seed), "seed of the study", map(str, seeds))
+        if value is not None and len(value.seeds) == len(seeds):
+            raise ValueError("names all seeds; leave `tune` out, or leave one of the seeds out")
+        return value
 
     @field_validator("recipe_sources")
     @classmethod

@@ -67,17 +67,25 @@ def packs_of(runs: Iterable[Run], packed: Sequence[str]) -> dict[PackKey, Pack]:
     return {key: Pack(key, tuple(group)) for key, group in members.items()}
 
 
-def groups_of(packs: Iterable[Pack], packed: Sequence[str]) -> list[PackGroup]:
+def groups_of(
+    packs: Iterable[Pack], packed: Sequence[str], others: Iterable[Run] = ()
+) -> list[PackGroup]:
     """Group packs so that the wildcards of one group never match a pack of another.
 
     A Snakemake rule constrains each wildcard by itself, so a rule matches the product of
     its wildcards' values; where that product would reach into another group, the group is
     divided by the field that leaves the fewest such parts, and the fewest at all.
+
+    Args:
+        packs: to be grouped.
+        packed: the packed fields.
+        others: runs with rules of their own, which no group may match either.
     """
     shapes: dict[tuple[str, ...], list[Pack]] = defaultdict(list)
     for pack in packs:
         shapes[tuple(_pattern(run, packed) for run in pack.runs)].append(pack)
     everything = {pack.key for group in shapes.values() for pack in group}
+    everything |= packs_of(others, packed).keys()
     queue = list(shapes.items())
     groups: list[PackGroup] = []
     while queue:

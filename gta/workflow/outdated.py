@@ -14,14 +14,15 @@ from pathlib import Path
 
 from gta.errors import GtaError
 from gta.files import write_text
-from gta.study import Pack, Run, RunFiles, Study
+from gta.study import Pack, Run, RunFiles, Study, tuning
 
 
 def mark_outdated(study: Study) -> None:
-    """Write a mark for each training job, and for the collected metrics, that must be made again.
+    """Write a mark for each training job, the choice and the collected metrics to be made again.
 
     A job must be run again if metrics of one of its runs exist, and cannot be read, have another
-    digest than the study gives the run, or lack the weights that the study keeps. The collected
+    digest than the study gives the run, or lack the weights that the study keeps. A choice of
+    lambda (``tune``) must be made again if it does not stand for some cell. The collected
     metrics must be made again if they exist, unless they hold every run of the study, each with
     its digest, and no other run; and if some runs have metrics of their own and others do not,
     whose files were moved away.
@@ -39,6 +40,9 @@ def mark_outdated(study: Study) -> None:
         suspects = [one for one in files if found.get(one.run) != one.digest or _lacks_weights(one)]
         stale = any(_must_be_made_again(one, collected.exists()) for one in suspects)
         _mark(_mark_of_pack(study, pack), [one.metrics for one in files], stale)
+    if study.tuning is not None:
+        whole = study.choice.keys() == study.tuning.cells.keys()
+        _mark(_mark_of_choice(study), [study.folder / tuning.FILE], not whole)
     there = [study.run_files(run).metrics.exists() for run in study.runs]
     moved_away = any(there) and not all(there)
     _mark(_mark_of_collected(study), [collected], found != wanted or moved_away)
@@ -49,6 +53,11 @@ def mark_of_pack(study: Study, pack: Pack) -> list[Path]:
     return [path for path in [_mark_of_pack(study, pack)] if path.exists()]
 
 
+def mark_of_choice(study: Study) -> list[Path]:
+    """The mark of the choice of lambda, if it has ever had one."""
+    return [path for path in [_mark_of_choice(study)] if path.exists()]
+
+
 def mark_of_collected(study: Study) -> list[Path]:
     """The mark of the collected metrics, if they have ever had one."""
     return [path for path in [_mark_of_collected(study)] if path.exists()]
@@ -56,6 +65,10 @@ def mark_of_collected(study: Study) -> list[Path]:
 
 def _mark_of_pack(study: Study, pack: Pack) -> Path:
     return study.folder / "outdated" / "train" / f"{pack.name}.txt"
+
+
+def _mark_of_choice(study: Study) -> Path:
+    return study.folder / "outdated" / "choice.txt"
 
 
 def _mark_of_collected(study: Study) -> Path:
