@@ -26,7 +26,6 @@ PAGES = (
     "sources",
     "methods",
     "schema",
-    "config",
     "commands",
     "floors",
 )

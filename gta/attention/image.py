@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gta.attention.maps import read_image, upsample
 from gta.errors import GtaError
-from gta.methods.readings import TapRequest
-from gta.models.taps import read_source
+from gta.models.families import image_side
+from gta.models.shown import map_grid, map_shares
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -35,7 +35,7 @@ def attention(
     standard deviation of ``model.pretrained_cfg``.
 
     Args:
-        model: a timm ViT with a [cls] token, such as ``run.model()``.
+        model: a timm ViT, such as ``run.model()``; without [cls], the mean over queries is shown.
         image: a path, a PIL image, or an array (h, w, 3) uint8.
         block: which block; -1 is the last.
         heads: the maximum over heads, as in the paper's figures, their mean, or one head's index.
@@ -50,9 +50,7 @@ def attention(
             or head.
     """
     pixels = to_pixels(image)
-    readings = read_source(model, to_input(model, pixels), TapRequest(cls_attention=(block,)))
-    assert readings.cls_attention is not None
-    shares = readings.cls_attention[0][0].float().cpu()
+    shares = map_shares(model, to_input(model, pixels), block)[0].cpu()
     if isinstance(heads, int):
         if not -len(shares) <= heads < len(shares):
             raise GtaError(f"heads: the model has heads 0 to {len(shares) - 1}, not {heads}")
@@ -63,7 +61,7 @@ def attention(
         joined = shares.mean(dim=0)
     else:
         raise GtaError(f"heads: {heads!r} is not max, mean or the index of a head")
-    grid = joined.unflatten(0, model.patch_embed.grid_size)
+    grid = joined.unflatten(0, map_grid(model, block))
     if not resize:
         return grid.numpy()
     return upsample(grid[None], *pixels.shape[:2])[0]
@@ -89,9 +87,8 @@ def to_pixels(image: Picture) -> NDArray[np.uint8]:
 def to_input(model: VisionTransformer, pixels: NDArray[np.uint8]) -> Tensor:
     """The whole image as the model takes it, (1, 3, S, S) float32 on the model's device."""
     settings: Any = model.pretrained_cfg
-    side = model.patch_embed.img_size
-    size = (side[1], side[0])
-    square = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+    side = image_side(model)
+    square = np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
     tensor = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float().div(255)
     mean, std = (torch.tensor(settings[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
     return ((tensor - mean) / std).to(next(model.parameters()).device)

@@ -16,8 +16,7 @@ from gta.data.batches.augment import Evaluator
 from gta.data.images import decode, quiet
 from gta.errors import GtaError
 from gta.files import atomic_write
-from gta.methods.readings import TapRequest
-from gta.models.taps import read_source
+from gta.models.shown import map_grid, map_shares
 from gta.study import Recipe
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def cls_maps(
     """The attention that [cls] pays to each patch.
 
     Args:
-        model: a timm ViT with a [cls] token.
+        model: a timm ViT; without [cls], the mean over queries is shown.
         images: (B, 3, S, S), normalised, on the model's device.
         block: which; -1 is the last.
         heads: ``max`` over heads, as the paper's figures, or their ``mean``.
@@ -47,11 +46,9 @@ def cls_maps(
     Raises:
         GtaError: if the model cannot be read or has no such block.
     """
-    readings = read_source(model, images, TapRequest(cls_attention=(block,)))
-    assert readings.cls_attention is not None
-    shares = readings.cls_attention[0].float().cpu()
+    shares = map_shares(model, images, block).cpu()
     joined = shares.amax(dim=1) if heads == "max" else shares.mean(dim=1)
-    return joined.unflatten(1, model.patch_embed.grid_size)
+    return joined.unflatten(1, map_grid(model, block))
 
 
 def upsample(maps: Tensor, height: int, width: int) -> NDArray[np.float32]:
@@ -95,7 +92,7 @@ def overlay_images(
     The model sees each image resized to its square input, so that no part goes without a map.
 
     Args:
-        model: a timm ViT with a [cls] token, at the recipe's image size.
+        model: a timm ViT, at the recipe's image size.
         recipe: image size, mean and standard deviation.
         images: each (h, w, 3) uint8.
         block: which; -1 is the last.

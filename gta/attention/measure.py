@@ -27,7 +27,8 @@ from gta.attention.views import Views
 from gta.catalog import Protocol
 from gta.errors import GtaError
 from gta.files import atomic_write, file_digest
-from gta.methods.readings import TapRequest
+from gta.models.families import grids_of, image_side
+from gta.models.shown import map_grid, mask_logits, mask_request
 from gta.models.sources import load_source
 from gta.models.taps import read_source
 from gta.results import IDENTITY, read_collected
@@ -71,7 +72,7 @@ def measure_masks(
     """Hold a model's attention against the masks of many images.
 
     Args:
-        model: a timm ViT with a [cls] token.
+        model: a timm ViT.
         batches: images (B, 3, S, S), normalised, and their masks or class maps (B, S, S), or what
             ``objects_of`` made of them; on the model's device.
         protocols: one row each.
@@ -81,12 +82,11 @@ def measure_masks(
         and n_images: means over the images that show an object.
     """
     grid = grid_of(model)
-    size = grid[0] * int(model.patch_embed.patch_size[0])
+    size = image_side(model)
     found: list[list[Tensor]] = [[] for _ in protocols]
+    request = mask_request(model)
     for images, labels in batches:
-        readings = read_source(model, images, TapRequest(cls_logits=(-1,)))
-        assert readings.cls_logits is not None
-        logits = readings.cls_logits[0]
+        logits = mask_logits(read_source(model, images, request))
         objects = labels if isinstance(labels, Objects) else objects_of(labels, grid)
         mass = attention_mass(logits, objects)
         for protocol, scores in zip(protocols, found, strict=True):
@@ -100,9 +100,8 @@ def measure_masks(
 
 
 def grid_of(model: VisionTransformer) -> Grid:
-    """Rows and columns of a model's patches."""
-    rows, columns = model.patch_embed.grid_size
-    return int(rows), int(columns)
+    """Rows and columns of the places that a model's attention is measured on."""
+    return map_grid(model)
 
 
 def square(study: Study, recipe: Recipe, protocol: Protocol) -> int | None:
@@ -218,7 +217,7 @@ def _jobs(study: Study) -> Iterator[_Job]:
             kept = folder / f"evaluated_on={images}" / "part.parquet"
             yield _Job(run, False, study.weights(run.source), images, kept)
         if run in wanted and (weights := trained_weights(study, run)) is not None:
-            yield _Job(run, True, weights, images, study.run_files(run).path("segmentation"))
+            yield _Job(run, True, weights, images, study.path("segmentation", run))
 
 
 def _chosen(study: Study, runs: Sequence[Run]) -> Iterator[Run]:
@@ -252,7 +251,7 @@ def _measure_masks(
             names = ", ".join(protocol.name for protocol in own)
             raise GtaError(f"segmentation: protocols {names}: {error}") from None
         view = views.get(job.evaluated_on, recipe, size, grid_of(model))
-        batch = min(BATCH, max(1, TOKENS // model.patch_embed.num_patches))
+        batch = min(BATCH, max(1, TOKENS // max(a * b for a, b in grids_of(model))))
         measured = measure_masks(model.to(device), view.batches(recipe, batch, device), own)
         rows |= {row["protocol"]: row for row in measured}
     for protocol in protocols:

@@ -10,8 +10,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-# Modules of timm whose registered models are plain ViTs that taps can read.
-TIMM_MODULES = ("vision_transformer", "deit")
+# Modules of timm whose registered models taps can read: plain ViTs, rotary ones (EVA, DINOv3), and
+# those of windows.
+TIMM_MODULES = ("vision_transformer", "deit", "eva", "swin_transformer", "gcvit")
+# In these modules, but not to be read: two [cls] tokens; keys that heads share.
+OTHER = ("distilled", "sapiens2")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,33 @@ ARCHITECTURES: MappingProxyType[str, ArchitectureInfo] = MappingProxyType(
             None,
             MappingProxyType({"patch_size": 16, "embed_dim": 64, "depth": 3, "num_heads": 2}),
         ),
+        # small ones of the other families, for trials and tests
+        "vit_mini_pooled_patch8": ArchitectureInfo(
+            None,
+            MappingProxyType(
+                {
+                    **{"patch_size": 8, "embed_dim": 64, "depth": 3, "num_heads": 2},
+                    **{"class_token": False, "global_pool": "avg"},
+                }
+            ),
+        ),
+        "vit_mini_dinov3_patch8": ArchitectureInfo(
+            "vit_small_patch16_dinov3",
+            MappingProxyType({"patch_size": 8, "embed_dim": 64, "depth": 3, "num_heads": 2}),
+        ),
+        "swin_mini_patch4": ArchitectureInfo(
+            "swin_tiny_patch4_window7_224",
+            MappingProxyType(
+                {
+                    **{"embed_dim": 32, "depths": (2, 2), "num_heads": (2, 4)},
+                    **{"window_size": 6, "img_size": 48},
+                }
+            ),
+        ),
+        "gcvit_mini": ArchitectureInfo(
+            "gcvit_xxtiny",
+            MappingProxyType({"embed_dim": 16, "window_ratio": (8, 8, 16, 32), "img_size": 32}),
+        ),
         "vit_small_patch16_224": ArchitectureInfo("vit_small_patch16_224"),
         # MoCo v3's and SDSSL's ViT-S: timm's but for 12 heads of 32 in place of 6 of 64
         "vit_small_moco_patch16_224": ArchitectureInfo(
@@ -57,7 +87,7 @@ ARCHITECTURES: MappingProxyType[str, ArchitectureInfo] = MappingProxyType(
 
 
 def find_architecture(name: str) -> ArchitectureInfo | None:
-    """An architecture of the catalog, or a ViT of timm by its name; None if neither has it."""
+    """An architecture of the catalog, or a model of timm by its name; None if neither has it."""
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
     return ArchitectureInfo(name) if name in timm_names() else None
@@ -65,7 +95,7 @@ def find_architecture(name: str) -> ArchitectureInfo | None:
 
 @cache
 def timm_names() -> frozenset[str]:
-    """Names of timm's plain ViTs, from its source files: importing it takes seconds."""
+    """Names of timm's models that taps read, from its source files: importing it takes seconds."""
     found = importlib.util.find_spec("timm")
     if found is None or found.origin is None:
         return frozenset()
@@ -74,4 +104,4 @@ def timm_names() -> frozenset[str]:
     for module in TIMM_MODULES:
         text = (folder / f"{module}.py").read_text(encoding="utf-8")
         names.update(re.findall(r"^@register_model\ndef (\w+)\(", text, flags=re.MULTILINE))
-    return frozenset(name for name in names if "distilled" not in name)
+    return frozenset(name for name in names if not any(part in name for part in OTHER))

@@ -20,7 +20,8 @@ from gta.errors import GtaError
 from gta.results.origins import origins_of
 from gta.results.retire import restore, retire
 from gta.study import RUN_FIELDS, Run, Study
-from gta.study.discover import discover
+from gta.study.discover import known
+from gta.study.places import log_path
 
 
 def add_to(app: typer.Typer) -> None:
@@ -84,7 +85,7 @@ def rerun(
     snakemake = Snakemake(study, profile, arguments or [])
     before = _look(study, runs)
     _say_plan(study, table, before, snakemake)
-    targets = [str(study.run_files(run).metrics) for run in runs]
+    targets = [str(study.path("metrics", run)) for run in runs]
     snakemake.check(targets)
     if not yes:
         typer.confirm("Run them again?", abort=True)
@@ -128,7 +129,7 @@ def _find(
     except GtaError:
         if config is not None:
             raise
-        for files in discover():
+        for files in known():
             study = Study.load(files)
             if len(files) == 1 and study.name != first.name:
                 try:
@@ -186,7 +187,7 @@ def _look(study: Study, runs: list[Run]) -> _Look:
     origin = origins_of(study)
 
     def state_of(run: Run) -> str:
-        return results.state_of(study.run_files(run), origin(run)).state
+        return results.state_of(study, run, origin(run)).state
 
     states = {run: state_of(run) for run in runs}
     packs = dict.fromkeys(
@@ -231,7 +232,7 @@ def _say_plan(study: Study, table: str, look: _Look, snakemake: Snakemake) -> No
 
 def _put_back(study: Study, undone: list[Run], retired: Path) -> str:
     """Move back the old results of runs without new ones; one line that says so and why."""
-    reasons = {run: results.failure_of(study.run_files(run)) for run in undone}
+    reasons = {run: results.failure_of(study, run) for run in undone}
     back = restore(study, retired, undone)
     said = (
         f"of {len(undone):,} runs without a new result, the old results of {len(back):,} are back"
@@ -240,13 +241,9 @@ def _put_back(study: Study, undone: list[Run], retired: Path) -> str:
         said += f"; those of the others lie in {retired}"
     failed = next(((run, reason) for run, reason in reasons.items() if reason), None)
     if failed is None:
-        logs = study.folder / "logs" / "train"
-        where = f"; the jobs' logs: {logs}" if logs.is_dir() else ""
-        return f"snakemake was stopped or failed; {said}{where}"
+        return f"snakemake was stopped or failed; {said}; the jobs' logs: {study.folder}/logs/train"
     run, reason = failed
-    log = study.run_files(run).log
-    where = f"; log: {log}" if log.exists() else ""
-    return f"{study.title(run)}: {reason}; {said}{where}"
+    return f"{study.title(run)}: {reason}; {said}; log: {log_path(study, run)}"
 
 
 def _rebuild(study: Study, table: str, snakemake: Snakemake) -> None:

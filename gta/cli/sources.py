@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -95,7 +95,8 @@ def check_source(
     from gta.data.rendered import render
     from gta.figures.heads import draw_heads, write_png
     from gta.models.prepared import check_weights, trained_side
-    from gta.models.sources import ANY_SIDE, load_source
+    from gta.models.sources import load_source
+    from gta.models.vit import side_of
 
     study = Study.load(config)
     info, path = study.source_info(name), _prepared(study, name)
@@ -103,7 +104,9 @@ def check_source(
     recipe = study.config.recipe
     if recipe.architecture != info.architecture:
         defaults = {key: Recipe.model_fields[key].default for key in ("mean", "std")}
-        recipe = recipe.model_copy(update={"image_size": side or ANY_SIDE, **defaults})
+        recipe = recipe.model_copy(
+            update={"image_size": side or side_of(info.architecture), **defaults}
+        )
     model = load_source(path, info.architecture, recipe.image_size)
     print(f"{info.title}: {info.objective}")
     for heading, text in {**_facts(info, metadata, model, side), "prepared": str(path)}.items():
@@ -136,21 +139,24 @@ def _facts(
     info: SourceInfo, metadata: Mapping[str, str], model: VisionTransformer, side: int | None
 ) -> dict[str, str]:
     """What ``gta source check`` prints, by heading."""
+    from gta.models.families import blocks_of, grids_of, image_side, is_windowed, width_of
+
     sizes = {key: value.numel() for key, value in model.state_dict().items()}
     attention = sum(size for key, size in sizes.items() if ".attn." in key)
     ffn = sum(size for key, size in sizes.items() if ".mlp." in key)
-    patch, grid = model.patch_embed.patch_size[0], model.patch_embed.grid_size[0]
+    grid, blocks = grids_of(model)[0][0], blocks_of(model)
+    patch = image_side(model) // grid
     if side is None:
-        positions = f"rotary, {grid} x {grid} patches of {patch} pixels"
+        kind = "relative within windows" if is_windowed(model) else "rotary"
+        positions = f"{kind}, {grid} x {grid} patches of {patch} pixels"
     else:
         positions = f"{side // patch} x {side // patch} patches of {patch} pixels"
         if grid != side // patch:
             positions += f", resampled to {grid} x {grid}"
-    block: Any = model.blocks[0]
-    heads = block.attn.num_heads
+    heads = blocks[-1].attn.num_heads
     facts = {
-        "architecture": f"{info.architecture}: {len(model.blocks)} blocks of {heads} heads, "
-        f"{model.embed_dim} wide",
+        "architecture": f"{info.architecture}: {len(blocks)} blocks of {heads} heads, "
+        f"{width_of(model)} wide",
         "parameters": f"{sum(sizes.values()):,}: attention {attention:,}, FFN {ffn:,}",
         "positions": positions,
         "keys": f"{len(sizes)}, all filled",
@@ -186,10 +192,8 @@ def train_source(
     """
     import torch
 
-    from gta.files import require_regular
     from gta.train.pretrain import pretrain
 
-    require_regular(out)
     if threads:
         torch.set_num_threads(threads)
     with bars() as progress:

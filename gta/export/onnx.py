@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gta import files
 from gta.errors import GtaError
+from gta.models.families import has_cls, is_plain
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -68,6 +69,11 @@ def write_onnx(model: VisionTransformer, path: Path) -> Path:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise GtaError(f"{error.name} is not installed", remedy="pip install 'gta[onnx]'") from None
+    if not is_plain(model) or not has_cls(model):
+        raise GtaError(
+            f"ONNX: {type(model).__name__} is not a plain ViT with [cls], whose map is written",
+            remedy="leave out --onnx",
+        )
     wrapped = WithAttention(model).eval()
     height, width = model.patch_embed.img_size
     images = torch.zeros(2, 3, height, width)

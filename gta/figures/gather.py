@@ -18,7 +18,7 @@ from gta.data.batches.augment import Evaluator
 from gta.data.store import Store
 from gta.figures.images import positions_of
 from gta.figures.panels import Panels, Row, Shown
-from gta.methods.readings import TapRequest
+from gta.models.shown import mask_logits, mask_request
 from gta.models.sources import load_source
 from gta.models.taps import read_source
 from gta.results.weights import trained_weights
@@ -174,9 +174,8 @@ def _masks(
     grid = grid_of(vit)
     view = view_of(store, positions, recipe, size, grid)
     ((images, objects),) = view.batches(recipe, len(positions), torch.device("cpu"))
-    logits = read_source(vit, images, TapRequest(cls_logits=(-1,))).cls_logits
-    assert logits is not None
-    kept = kept_patches(logits[0], protocol.mass)
+    logits = mask_logits(read_source(vit, images, mask_request(vit)))
+    kept = kept_patches(logits, protocol.mass)
     best, heads = overlap(kept, objects.joined, protocol)[:, 0].max(dim=1)
     shown = []
     for masks, head, iou, (image, _) in zip(kept, heads, best.tolist(), pictures, strict=True):

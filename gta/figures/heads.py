@@ -15,8 +15,7 @@ from gta.attention.maps import uncropped, upsample
 from gta.data.batches.augment import Evaluator
 from gta.figures.panels import Row, Shown, draw_maps
 from gta.files import atomic_write
-from gta.methods.readings import TapRequest
-from gta.models.taps import read_source
+from gta.models.shown import map_grid, map_shares
 from gta.study import Recipe
 
 if TYPE_CHECKING:
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
 def draw_heads(
     model: VisionTransformer, recipe: Recipe, image: NDArray[np.uint8], label: str = ""
 ) -> Figure:
-    """Draw the [cls] attention of the last block: the heads' maximum, then each head.
+    """Draw the attention that is shown of a model: the heads' maximum, then each head.
 
     Args:
-        model: a timm ViT with a [cls] token, at the recipe's image size.
+        model: a timm ViT, at the recipe's image size.
         recipe: image size, mean and standard deviation.
         image: (h, w, 3) uint8; it is resized to the model's square input, not cropped.
         label: text at the left.
@@ -40,9 +39,7 @@ def draw_heads(
     side = recipe.image_size
     square = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
     images = Evaluator(uncropped(recipe, side))([square])
-    attention = read_source(model, images, TapRequest(cls_attention=(-1,))).cls_attention
-    assert attention is not None
-    heads = attention[0][0].float().unflatten(1, model.patch_embed.grid_size)
+    heads = map_shares(model, images)[0].unflatten(1, map_grid(model))
     maps = upsample(torch.cat([heads.amax(dim=0, keepdim=True), heads]), side, side)
     titles = ["all, max", *(f"head {number}" for number in range(1, len(heads) + 1))]
     return draw_maps([Row(square, [Shown(values) for values in maps], label)], titles)

@@ -39,6 +39,11 @@ class AttentionGuide(Guide):
         return "kl" if self.distance == "kl" else self.reduction
 
     @property
+    def needs_cls(self) -> bool:
+        """Only for the divergence of [cls] rows: logits are also compared of the mean query."""
+        return self.rows == "cls" and self.distance == "kl"
+
+    @property
     def taps(self) -> TapRequest:
         """What the rows and the distance need."""
         if self.rows == "all":
@@ -58,6 +63,9 @@ class AttentionGuide(Guide):
         if self.distance == "kl":
             rows = self.needed(target.cls_rows)  # (M, B, heads, T)
             return len(rows) * divergence(rows, self.needed(source.cls_rows))
+        if target.pooled_logits:  # a model without [cls]
+            pairs = zip(target.pooled_logits, source.pooled_logits, strict=True)
+            return self.squared(pairs, batch=len(target.pooled_logits[0]))
         logits = self.needed(target.cls_logits)  # (M, B, heads, N)
         return self.squared([(logits, self.needed(source.cls_logits))], batch=logits.shape[1])
 

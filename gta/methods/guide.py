@@ -23,7 +23,8 @@ class Guide(Method):
         reduction: ``sum`` is equation 5 of the paper: the sum of squared differences over all
             readings of an image, then the mean over the batch. ``mean`` is the mean squared error.
             The paper does not say which its code used; the scale of lambda depends on it.
-        blocks: guided blocks; the paper guides all.
+        blocks: guided blocks; the paper guides all. ``global`` leaves out those of windows, where
+            no place competes with all others (Swin, GC ViT).
     """
 
     default_lam: ClassVar[float | None] = 1.0
@@ -62,6 +63,11 @@ class TokenGuide(Guide):
     """
 
     tokens: Literal["all", "patches", "cls"] = "all"
+
+    @property
+    def needs_cls(self) -> bool:
+        """Only where [cls] alone is guided."""
+        return self.tokens == "cls"
 
     def token_distance(
         self, target: Sequence[Tensor], source: Sequence[Tensor], prefix_tokens: int

@@ -42,21 +42,24 @@ class LoRA(Method):
         "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022"
     )
 
-    r: Annotated[int, Field(ge=1, le=4096)] = 8
-    alpha: Annotated[float, Field(gt=0, le=1e6)] = 8.0
+    r: Annotated[int, Field(ge=1)] = 8
+    alpha: Annotated[float, Field(gt=0)] = 8.0
     targets: Literal["qkv", "qkv+proj", "all"] = "qkv"
 
     def prepare(self, model: nn.Module, seed: int) -> None:
         """Register the updates as parametrizations of the weights.
 
         Raises:
-            GtaError: a target is smaller than the rank.
+            GtaError: a target is smaller than the rank, or the model has none.
         """
         import torch
         from torch.nn.utils import parametrize
 
+        linears = self._linears(model)
+        if not linears:
+            raise self.error(f"{type(model).__name__} has none of the layers {self.targets}")
         generator = torch.Generator().manual_seed(seed)
-        for linear, parts in self._linears(model):
+        for linear, parts in linears:
             rows, columns = linear.weight.shape
             if self.r > min(rows // parts, columns):
                 raise self.error(f"rank {self.r} exceeds a weight's {rows // parts} x {columns}")
@@ -81,9 +84,9 @@ class LoRA(Method):
     def _linears(self, model: nn.Module) -> list[tuple[Any, int]]:
         """Target layers, with the number of weights that each holds."""
         return [
-            (module, 3 if name.endswith("qkv") else 1)
+            (module, len(module.weight) // module.in_features if name.endswith("qkv") else 1)
             for name, module in model.named_modules()
-            if name.startswith("blocks.") and name.endswith(tuple(TARGETS[self.targets]))
+            if ".blocks." in f".{name}" and name.endswith(tuple(TARGETS[self.targets]))
         ]
 
 

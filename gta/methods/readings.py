@@ -14,16 +14,19 @@ from pydantic import Field
 if TYPE_CHECKING:
     from torch import Tensor
 
-Block = Annotated[int, Field(ge=-1000, le=999)]
-Blocks = Literal["all"] | Annotated[tuple[Block, ...], Field(min_length=1)]
-"""Block indices, -1 being the last block, or ``"all"``."""
+Blocks = Literal["all", "global"] | Annotated[tuple[int, ...], Field(min_length=1)]
+"""Block indices, -1 being the last block, ``"all"``, or ``"global"``.
+
+``global`` are the blocks whose attention spans the whole image: all but in models of windows.
+"""
 
 
 @dataclass(frozen=True)
 class TapRequest:
-    """Readings to take, and from which blocks: ``"all"`` or indices, -1 being the last block.
+    """Readings to take, and from which blocks: ``Blocks``.
 
-    ``a | b`` requests what either requests.
+    ``a | b`` requests what either requests. Of a model without [cls], the mean of the queries
+    answers for it where ``Readings`` says so.
 
     Attributes:
         cls_logits: attention logits of the [cls] query over the patches, before the softmax.
@@ -72,6 +75,12 @@ class Readings:
         block_output: M tensors (B, T, D).
         features: (B, D), after norm, pooling and ``fc_norm``.
         prefix_tokens: T - N.
+        pooled_logits: of a model without [cls], in place of ``cls_logits``: M tensors (B, heads,
+            N), the mean over the patches' queries of q k^T / sqrt(d_head) and the position bias,
+            in windows over the queries of the window; patches row by row. Heads and N may differ
+            between blocks.
+        pooled_attention: likewise in place of ``cls_attention``: the mean over queries of the
+            softmax.
     """
 
     cls_logits: Tensor | None = None
@@ -82,9 +91,11 @@ class Readings:
     block_output: tuple[Tensor, ...] = ()
     features: Tensor | None = None
     prefix_tokens: int = 1
+    pooled_logits: tuple[Tensor, ...] = ()
+    pooled_attention: tuple[Tensor, ...] = ()
 
 
 def _union(a: Blocks, b: Blocks) -> Blocks:
     if isinstance(a, str) or isinstance(b, str):
-        return "all"
+        return a if not b or a == b else "all" if a else b
     return tuple(sorted({*a, *b}))

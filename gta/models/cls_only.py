@@ -31,7 +31,7 @@ def forward_of(model: VisionTransformer, request: TapRequest = NOTHING) -> Forwa
         model: a timm ViT.
         request: readings that taps on the model will take.
     """
-    if needs_all_tokens(request, len(model.blocks)) or not pools_cls(model):
+    if not pools_cls(model) or needs_all_tokens(request, len(model.blocks)):
         return model
     return partial(forward_cls, model)
 
@@ -90,7 +90,7 @@ def cls_query_and_rest(attention: Any, x: Tensor) -> tuple[Tensor, Tensor, Tenso
 def needs_all_tokens(request: TapRequest, depth: int) -> bool:
     """Whether a reading shows other tokens of the last block's output."""
     return any(
-        blocks == "all" or -1 in blocks or depth - 1 in blocks
+        isinstance(blocks, str) or -1 in blocks or depth - 1 in blocks
         for blocks in (request.queries_keys, request.msa_output, request.block_output)
     )
 

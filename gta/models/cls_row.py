@@ -1,11 +1,14 @@
-"""The [cls] row of attention logits, in float32 whatever the model's precision."""
+"""One row of attention logits, of [cls] or of the mean query, in at least float32."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from gta.methods.base import full_precision
 
 
 def cls_row(query: Tensor, keys: Tensor, scale: float) -> Tensor:
@@ -26,6 +29,64 @@ def cls_row(query: Tensor, keys: Tensor, scale: float) -> Tensor:
         return row
     with torch.autocast(query.device.type, enabled=False):
         return ((query * scale) @ keys.transpose(-2, -1)).squeeze(-2)
+
+
+def mean_query_row(queries: Tensor, keys: Tensor, scale: float) -> Tensor:
+    """The mean over queries of their scaled logits: (mean q) k^T, in time linear in tokens.
+
+    Where a head pools patches by their mean, each query has the same part in its features; for
+    one query this is ``cls_row``.
+
+    Args:
+        queries: (B, heads, T, d).
+        keys: (B, heads, N, d).
+        scale: of the logits, 1 / sqrt(d).
+
+    Returns:
+        (B, heads, N) in at least float32.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        mean = full_precision(queries).mean(-2, keepdim=True)
+        return ((mean * scale) @ full_precision(keys).transpose(-2, -1)).squeeze(-2)
+
+
+def mean_query_share(queries: Tensor, keys: Tensor, scale: float) -> Tensor:
+    """The mean over queries of their attention after the softmax; shapes as ``mean_query_row``."""
+    with torch.autocast(queries.device.type, enabled=False):
+        logits = (full_precision(queries) * scale) @ full_precision(keys).transpose(-2, -1)
+        return logits.softmax(-1).mean(-2)
+
+
+def rows_of_cls(
+    queries: Tensor, keys: Tensor, scale: float, prefix: int, kinds: Sequence[str]
+) -> dict[str, Tensor]:
+    """Readings of the [cls] row by their names in ``TapRequest``.
+
+    Args:
+        queries: (B, heads, 1 or T, d), [cls]'s the first.
+        keys: (B, heads, T, d).
+        scale: of the logits, 1 / sqrt(d).
+        prefix: tokens before the patches.
+        kinds: which of ``cls_rows``, ``cls_logits`` and ``cls_attention``.
+    """
+    row = cls_row(queries[:, :, :1], keys, scale)
+    found = {"cls_rows": row, "cls_logits": row[..., prefix:]}
+    if "cls_attention" in kinds:
+        found["cls_attention"] = row.softmax(dim=-1)[..., prefix:]
+    return {kind: found[kind] for kind in kinds}
+
+
+def rows_of_mean(
+    queries: Tensor, keys: Tensor, scale: float, prefix: int, kinds: Sequence[str]
+) -> dict[str, Tensor]:
+    """As ``rows_of_cls`` of the patches' mean query, in a model without [cls]; no ``cls_rows``."""
+    queries = queries[:, :, prefix:]
+    found = {}
+    if "cls_logits" in kinds:
+        found["cls_logits"] = mean_query_row(queries, keys[:, :, prefix:], scale)
+    if "cls_attention" in kinds:
+        found["cls_attention"] = mean_query_share(queries, keys, scale)[..., prefix:]
+    return found
 
 
 class _HalfRow(torch.autograd.Function):

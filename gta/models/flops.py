@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from gta.methods.readings import Blocks, TapRequest
 from gta.models.cls_only import needs_all_tokens, pools_cls
+from gta.models.families import image_side, is_plain
 from gta.models.vit import create
 
 if TYPE_CHECKING:
@@ -51,12 +54,16 @@ def training_flops(
     the gradient of the weights, where they train, and one for that of the activations, where
     anything before them trains.
 
+    Models that are not plain ViTs are counted by torch, which counts products of matrices too.
+
     Args:
-        model: a timm ``VisionTransformer``; its weights may be on the meta device.
+        model: of one of the ``families``; its weights may be on the meta device.
         trains: whether the parameter of a name trains.
         request: readings that training takes; where they allow it, the last block runs for [cls]
             alone. None counts the plain pass.
     """
+    if not is_plain(model):
+        return _counted(model, trains)
     forward = backward = 0
     depth = len(model.blocks)
     shortened = request is not None and pools_cls(model) and not needs_all_tokens(request, depth)
@@ -83,6 +90,8 @@ def training_flops(
 
 def source_flops(model: VisionTransformer, request: TapRequest) -> int:
     """Operations for one image in a frozen source, which is read no further than its last tap."""
+    if not is_plain(model):  # it is read to its end or nearly so
+        return _counted(model, lambda _: False).forward
     tokens, width, depth = _tokens(model), int(model.embed_dim), len(model.blocks)
     embedding = 2 * int(model.patch_embed.num_patches) * model.patch_embed.proj.weight.numel()
     attention = 8 * tokens * width * width + 4 * tokens * tokens * width
@@ -106,6 +115,20 @@ def source_flops(model: VisionTransformer, request: TapRequest) -> int:
     return embedding + max(
         _last(blocks, depth) * block + within for blocks, within in readings if blocks
     )
+
+
+def _counted(model: nn.Module, trains: Callable[[str], bool]) -> Flops:
+    """Operations for one image, counted by torch in a pass of shapes alone."""
+    side = image_side(model)
+    device = next(model.parameters()).device
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(trains(name))
+    with FlopCounterMode(display=False) as forward:
+        output = model(torch.empty(1, 3, side, side, device=device))
+    with FlopCounterMode(display=False) as backward:
+        if output.requires_grad:
+            output.sum().backward()
+    return Flops(forward.get_total_flops(), backward.get_total_flops())
 
 
 def _tokens(model: VisionTransformer) -> int:

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from gta.errors import GtaError
 
-ANCHOR = "patch_embed.proj.weight"  # every ViT of timm has it
+ANCHOR = "patch_embed.proj.weight"  # every ViT of timm has it, and Swin
 # Of each code base the tensor that every model has, and its name.
 ANCHORS = {
     ANCHOR: "",
+    "stem.conv1.weight": "",  # GC ViT
     "embeddings.patch_embeddings.projection.weight": "transformers",
     "conv1.weight": "CLIP",
 }

@@ -123,12 +123,14 @@ def trained_side(path: Path) -> int | None:
         GtaError: if the file is missing or damaged, or is not a ViT.
     """
     header = read_header(path)
+    if "pos_embed" not in header.tensors:
+        if not any(".attn.qkv." in name for name in header.tensors):
+            raise GtaError(f"{path}: is not a ViT, it has no attn.qkv")
+        return None
     try:
         patch = int(header.tensors["patch_embed.proj.weight"]["shape"][-1])
     except LookupError:
         raise GtaError(f"{path}: is not a ViT, it has no patch_embed.proj.weight") from None
-    if "pos_embed" not in header.tensors:
-        return None
     # The root of the number of patches drops the few prefix tokens, if there are any.
     return math.isqrt(int(header.tensors["pos_embed"]["shape"][1])) * patch
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -20,14 +20,12 @@ from gta.data.fetch.archives import Checked
 from gta.errors import GtaError
 from gta.files import atomic_write
 from gta.models.checkpoints import read_checkpoint
-from gta.models.parts import add_parts
+from gta.models.families import blocks_of
 from gta.models.published import Backbone, Choice, some, to_timm
-from gta.models.vit import create
+from gta.models.vit import create, side_of
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
-
-ANY_SIDE = 224  # pixels; patches of 8, 14 and 16 divide it
 
 
 def convert(origin: Checked, architecture: str, path: Path, choice: Choice | None = None) -> None:
@@ -42,7 +40,7 @@ def convert(origin: Checked, architecture: str, path: Path, choice: Choice | Non
             attention heads, which no tensor's shape tells), or ``path`` cannot be written.
     """
     backbone = to_timm(read_checkpoint(origin.path), origin.path, choice or Choice())
-    model = create(architecture, ANY_SIDE, num_classes=0)
+    model = create(architecture, side_of(architecture), num_classes=0)
     _check_heads(backbone, model, architecture, origin.path)
     weights, unused = _for_pooling(backbone.weights, model)
     load_backbone(model, weights, origin.path)
@@ -70,8 +68,7 @@ def _check_heads(
     Raises:
         GtaError: if they differ.
     """
-    block: Any = model.blocks[0]
-    heads = int(block.attn.num_heads)
+    heads = int(blocks_of(model)[0].attn.num_heads)
     if backbone.heads is None or backbone.heads[0] == heads:
         return
     declared, where = backbone.heads
@@ -97,7 +94,7 @@ def _for_pooling(
     as MAE fine-tunes.
     """
     fitted = dict(weights)
-    norm = model.fc_norm
+    norm = getattr(model, "fc_norm", None)
     if not isinstance(norm, torch.nn.LayerNorm) or "fc_norm.weight" in weights:
         return fitted, []
     unused = [str(name) for name in ("norm.weight", "norm.bias") if name in fitted]
@@ -198,13 +195,11 @@ def frozen_source(
 def load_backbone(model: VisionTransformer, weights: Mapping[str, Tensor], origin: Path) -> None:
     """Fill every parameter of ``model`` but its head from ``weights``, in float32.
 
-    Position embeddings of another image size are resampled. Parts that the weights hold beside a
-    plain ViT's (``gta.models.parts``) are added to the model.
+    Position embeddings of another image size are resampled.
 
     Raises:
         GtaError: if a backbone key is missing, has another shape, or a key is not used.
     """
-    add_parts(model, weights)
     own = {name: t for name, t in model.state_dict().items() if not name.startswith("head.")}
     given = {name: t.float() for name, t in weights.items() if not name.startswith("head.")}
     if "pos_embed" in given and "pos_embed" in own:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gta.errors import GtaError
-from gta.models.parts import add_parts
 from gta.models.prepared import check_weights, read_metadata
 from gta.models.sources import load_source, read_weights
 from gta.models.vit import create
@@ -36,10 +35,10 @@ def load_trained(path: Path, recipe: Recipe, run: str) -> VisionTransformer:
     if "weights_digest" in read_metadata(path):  # files of early versions have none
         check_weights(path)
     weights = read_weights(path)
-    if "head.weight" not in weights:
+    head = weights.get("head.weight", weights.get("head.fc.weight"))
+    if head is None:
         raise GtaError(f"{path}: has no head; it is a source, not a trained model")
-    model = create(recipe.architecture, recipe.image_size, len(weights["head.weight"]))
-    add_parts(model, weights)
+    model = create(recipe.architecture, recipe.image_size, len(head))
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -63,6 +62,8 @@ def load_pretrained(path: Path, recipe: Recipe) -> VisionTransformer:
 def with_preprocessing(model: VisionTransformer, recipe: Recipe) -> None:
     """Set the model's ``pretrained_cfg``, from which timm reads the preprocessing."""
     settings: Any = preprocessing(recipe) | {"num_classes": model.num_classes}
+    own: Any = getattr(model, "pretrained_cfg", {})  # a bare VisionTransformer has none
+    settings |= {key: own[key] for key in ("first_conv", "classifier") if key in own}
     model.pretrained_cfg = settings
 
 

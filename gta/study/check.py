@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from gta.methods.readings import TapRequest
 from gta.study.config import Recipe
 from gta.study.faults import ConfigError, Faults
 from gta.study.load import merge, validate
-from gta.study.run import Run, cell_of
+from gta.study.run import Run
 
 if TYPE_CHECKING:
     from gta.study import Study
@@ -84,9 +83,7 @@ def _check_part(study: Study, file: str, key: str, recipe: dict[str, Any]) -> No
 def _check_runs(study: Study, faults: Faults) -> None:
     """Check one run of each recipe, source, method and mix."""
     firsts: dict[tuple[Any, ...], Run] = {}
-    # Runs of a cell, which follow each other, differ in lambda and seed alone.
-    for _, runs in groupby(study.runs, cell_of):
-        run = next(runs)
+    for run in study.runs:
         firsts.setdefault((study.recipe_key(run), run.source, run.method, run.mix), run)
     said: set[tuple[str, str]] = set()
     for run in firsts.values():
@@ -120,6 +117,15 @@ def _faults_of_run(study: Study, run: Run, recipe: Recipe) -> Iterator[tuple[str
     if mixing != "none" and recipe.batch_size % 2:
         yield "recipe.batch_size", f"{MIXES[mixing]} pairs images, so it must be even"
     method = study.methods.create(run.method)
+    if not shape.class_token:
+        without = f"{recipe.architecture} has no [cls] token"
+        if method.needs_cls:
+            yield f"methods.{run.method}", f"reads [cls], and {without}"
+        if mixing == "transmix":
+            yield "recipe.architecture", f"{MIXES[mixing]} mixes by [cls], and {without}"
+    if shape.windows and (method.taps or TapRequest()).queries_keys:
+        what = f"rows: all is not for {recipe.architecture}, whose rows lie in windows"
+        yield f"methods.{run.method}", what
     for request in (method.taps, method.source_taps):
         if (block := _absent_block(request, shape.depth)) is not None:
             has = f"{recipe.architecture} has blocks 0 to {shape.depth - 1}, or -1 for the last"
@@ -137,7 +143,7 @@ def _absent_block(request: TapRequest | None, depth: int) -> int | None:
         return None
     for reading in BLOCK_READINGS:
         blocks = getattr(request, reading)
-        for block in () if blocks == "all" else blocks:
+        for block in () if isinstance(blocks, str) else blocks:
             if not -depth <= block < depth:
                 return int(block)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from gta.errors import GtaError
-from gta.study.yaml_files import quoted, redacted
+from gta.study.yaml_files import quoted
 
 MOST_NAMED = 40  # names that a message lists
 
@@ -107,12 +108,17 @@ def described(model: type[BaseModel], location: Sequence[Any], faults: list[Erro
             _WANTED.get(fault["type"], fault["msg"].removeprefix("Input ")) for fault in faults
         )
     )
-    return f"{_as_written(first['input'])} {wanted}"
+    return f"{redacted(_as_written(first['input']))} {wanted}"
 
 
 def _as_written(value: Any) -> str:
-    text = redacted(json.dumps(value, ensure_ascii=False, default=str))
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 and text.isprintable() else quoted(text)
+
+
+def redacted(text: str) -> str:
+    """``text`` without the user names and passwords of addresses in it."""
+    return re.sub(r"//[^/@\s\"']*@", "//…@", text)
 
 
 # pydantic speaks of JSON's types; the user wrote YAML

@@ -22,7 +22,7 @@ import torch
 
 from gta import files, results
 from gta.errors import GtaError
-from gta.study import Run, RunFiles, Study
+from gta.study import Run, Study
 from gta.train.learner import Learner
 from gta.train.signals import Signals, say
 
@@ -48,9 +48,14 @@ class Identity:
     format: int = FORMAT
 
     @classmethod
-    def of(cls, run_files: RunFiles, origin: results.Origin) -> Identity:
+    def of(cls, study: Study, run: Run, origin: results.Origin) -> Identity:
         """The identity of a run as it would be trained today."""
-        return cls(run_files.run.name, run_files.digest, origin.data, origin.source)
+        return cls(run.name, study.digest(run), origin.data, origin.source)
+
+
+def checkpoint_path(study: Study, run: Run) -> Path:
+    """The file of a run's checkpoint."""
+    return study.folder / "checkpoints" / run.name / "checkpoint.pt"
 
 
 def save(path: Path, identity: Identity, state: Mapping[str, Any]) -> None:
@@ -119,22 +124,23 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return content["identity"], content["state"]
 
 
-def discard(run_files: RunFiles) -> None:
+def discard(study: Study, run: Run) -> None:
     """Remove the checkpoint of a run that has ended, and folders that are empty then."""
-    folder = run_files.checkpoint.parent
+    folder = checkpoint_path(study, run).parent
     for file in (*folder.glob("*.pt"), *folder.glob("*.json")):
         file.unlink(missing_ok=True)
     for empty in (folder, *folder.parents):
-        if empty == run_files.study_folder:
+        if empty == study.folder:
             return
         with suppress(OSError):  # it is not empty, or was never made
             empty.rmdir()
 
 
-def sweep(run_files: RunFiles) -> None:
+def sweep(study: Study, run: Run) -> None:
     """Remove the hidden files that a killed writer of a run left half-written."""
-    results_of_run = map(run_files.path, ("metrics", "history", "predictions", "models"))
-    for path in (*results_of_run, run_files.checkpoint, run_files.progress):
+    written = [study.path(kind, run) for kind in ("metrics", "history", "predictions", "models")]
+    checkpoint = checkpoint_path(study, run)
+    for path in (*written, checkpoint, checkpoint.with_suffix(".json")):
         for hidden in path.parent.glob(f".{path.stem}.*{path.suffix}"):
             hidden.unlink(missing_ok=True)
 
@@ -158,8 +164,7 @@ class CheckpointWriter:
 
     def restore(self, learner: Learner) -> None:
         """Resume a learner from its checkpoint, if there is one that fits."""
-        run_files = self._study.run_files(learner.run)
-        state = load(run_files.checkpoint, self._identity(run_files))
+        state = load(*self._place(learner.run))
         if state is None:
             return
         learner.restore(state)
@@ -184,14 +189,15 @@ class CheckpointWriter:
     def _write(self, learner: Learner) -> None:
         if self._written.get(learner.run, 0) == learner.iteration:
             return
-        run_files = self._study.run_files(learner.run)
+        path, identity = self._place(learner.run)
         try:
-            save(run_files.checkpoint, self._identity(run_files), learner.state())
-            save_progress(run_files.progress, learner)
+            save(path, identity, learner.state())
+            save_progress(path.with_suffix(".json"), learner)
         except GtaError as error:  # the results, much smaller, may still find room
             say(f"warning: no checkpoint: {error}")
         else:
             self._written[learner.run] = learner.iteration
 
-    def _identity(self, run_files: RunFiles) -> Identity:
-        return Identity.of(run_files, self._origins[run_files.run])
+    def _place(self, run: Run) -> tuple[Path, Identity]:
+        identity = Identity.of(self._study, run, self._origins[run])
+        return checkpoint_path(self._study, run), identity

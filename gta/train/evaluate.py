@@ -18,6 +18,7 @@ from gta.data.batches.loader import evaluation_batches, loader_workers
 from gta.data.store import Store
 from gta.methods.readings import TapRequest
 from gta.models.cls_only import forward_of
+from gta.models.shown import mask_logits, mask_request
 from gta.models.taps import Taps
 from gta.study import Recipe
 from gta.train.precision import arithmetic
@@ -25,7 +26,6 @@ from gta.train.precision import arithmetic
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
-LAST_ROW = TapRequest(cls_logits=(-1,))
 BATCH_ON_CPU = 64  # larger batches leave the caches: a quarter slower an image
 
 
@@ -96,24 +96,25 @@ def evaluate_each(
     Returns:
         A result for each model, in their order.
     """
-    request = LAST_ROW if with_mass and store.has_masks else TapRequest()
-    forwards = [forward_of(model, request) for model in models]
+    measured = with_mass and store.has_masks
+    requests = [mask_request(model) if measured else TapRequest() for model in models]
+    forwards = [forward_of(*each) for each in zip(models, requests, strict=True)]
     results = [_Predictions() for _ in models]
     size = BATCH_ON_CPU if device.type == "cpu" else BATCH
     batches = evaluation_batches(store, positions, evaluator, size, *loader_workers(device), device)
     for batch, images in batches:
         labels = torch.from_numpy(store.labels[batch]).long().to(device)
         masks = None
-        if request == LAST_ROW:
+        if measured:
             masks = torch.stack([evaluator.mask(store.mask(i)) for i in batch]).to(device)
-        for model, recipe, forward, result in zip(models, recipes, forwards, results, strict=True):
+        for i, model in enumerate(models):
             was_training = model.training
             model.eval()
-            with Taps(model, request) as taps, arithmetic(recipe, device):
-                logits = forward(images).float()
-            rows = taps.take().cls_logits if masks is not None else None
+            with Taps(model, requests[i]) as taps, arithmetic(recipes[i], device):
+                logits = forwards[i](images).float()
+            rows = mask_logits(taps.take()) if masks is not None else None
             model.train(was_training)
-            result.add(logits, labels, rows, masks)
+            results[i].add(logits, labels, rows, masks)
         if after_batch is not None:
             after_batch()
     index, label = np.asarray(positions), store.labels[positions].astype(np.int64)
@@ -132,14 +133,14 @@ class _Predictions:
     def add(
         self, logits: Tensor, labels: Tensor, rows: Tensor | None, masks: Tensor | None
     ) -> None:
-        """Add a batch: logits (b, K), labels (b,), [cls] rows (1, b, heads, N), masks (b, H, W)."""
+        """Add a batch: logits (b, K), labels (b,), rows (b, heads, N), masks (b, H, W)."""
         confidence, prediction = logits.softmax(dim=1).max(dim=1)
         self.predictions.append(prediction)
         self.confidences.append(confidence)
         self.losses.append(F.cross_entropy(logits, labels, reduction="none"))
         if rows is not None and masks is not None:
             shows = masks.flatten(1).any(dim=1)  # some images may have no mask
-            self.masses.append(attention_mass(rows[0], masks)[shows])
+            self.masses.append(attention_mass(rows, masks)[shows])
 
     def evaluated(self, index: NDArray[np.int64], label: NDArray[np.int64]) -> Evaluated:
         """The result on all batches."""

@@ -59,8 +59,8 @@ class _DropPath(nn.Module):
         self.kept: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop or scale the images' paths (B, T, D); the identity in evaluation mode."""
+        """Drop or scale the images' paths (B, ..., D); the identity in evaluation mode."""
         if not self.training:
             return x
         assert self.kept is not None
-        return x * self.kept.to(x.dtype)
+        return x * self.kept.to(x.dtype).view(-1, *[1] * (x.ndim - 1))

@@ -20,7 +20,7 @@ from gta import __version__, files, results
 from gta.data.splits import Subset
 from gta.errors import GtaError
 from gta.models.sources import weights_digest
-from gta.study import Run, RunFiles
+from gta.study import Run, Study
 from gta.train.device import device_name, peak_memory
 from gta.train.evaluate import Evaluated
 from gta.train.learner import Learner
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def record(
-    run_files: RunFiles,
+    study: Study,
     learner: Learner,
     subset: Subset,
     test: Evaluated,
@@ -41,7 +41,7 @@ def record(
     """Write a run's results.
 
     Args:
-        run_files: the run's files.
+        study: the study.
         learner: the run, all its iterations done.
         subset: its images.
         test: its model's predictions on the test images.
@@ -54,12 +54,12 @@ def record(
     if not math.isfinite(test.loss):  # the last step may break the weights
         raise GtaError(f"the test loss is {test.loss:g} after the last iteration; {REMEDY}")
     run, recipe = learner.run, learner.recipe
-    results.write(run_files, "history", learner.history)
+    results.write(study, "history", run, learner.history)
     rows = test.rows("test") + (heldout.rows("heldout") if heldout else [])
-    results.write(run_files, "predictions", rows)
-    if run_files.keeps_weights:
+    results.write(study, "predictions", run, rows)
+    if study.keeps_weights(run):
         learner.merge()
-        save_weights(run_files.weights, learner.model, run, run_files.digest)
+        save_weights(study.path("models", run), learner.model, run, study.digest(run))
     metrics: dict[str, Any] = {
         "acc1": test.acc1,
         "loss": test.loss,
@@ -76,14 +76,14 @@ def record(
         "precision": recipe.precision,
         "attention_mass": test.attention_mass,
         "skipped_steps": learner.skipped,
-        "recipe_digest": run_files.digest,
+        "recipe_digest": study.digest(run),
         "data_digest": origin.data,
         "source_digest": origin.source,
         "versions": _versions(),
         "git_commit": _git_commit(),
         "finished_at": datetime.now(UTC).replace(microsecond=0),
     }
-    results.write(run_files, "metrics", [metrics])
+    results.write(study, "metrics", run, [metrics])
 
 
 def save_weights(path: Path, model: VisionTransformer, run: Run, digest: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from gta.methods import Method
+from gta.models.families import named_blocks
 from gta.study import Recipe
 
 if TYPE_CHECKING:
@@ -29,19 +32,30 @@ def learning_rate(recipe: Recipe, iteration: int) -> float:
     return recipe.min_lr + (recipe.lr - recipe.min_lr) * (1 + math.cos(math.pi * share)) / 2
 
 
-def lr_multiple(parameter: str, depth: int, recipe: Recipe) -> float:
+def lr_multiple(parameter: str, blocks: Sequence[str], recipe: Recipe) -> float:
     """What the learning rate is multiplied with for a parameter, by timm's name.
 
     Layer-wise decay: ``layer_decay`` to the power of the number of layers above, as MAE and BEiT
     count them: the embeddings are layer 0, block i is layer i + 1, norm and head are the last.
+    What lies between the stages of a Swin or GC ViT counts to the first block after it.
+
+    Args:
+        parameter: its name.
+        blocks: names of the blocks, in their order (``gta.models.families.named_blocks``).
+        recipe: its ``layer_decay`` and ``head_lr_multiple``.
     """
     if parameter.startswith("head."):
         return recipe.head_lr_multiple
-    last = depth + 1
-    if parameter.startswith("blocks."):
-        layer = int(parameter.split(".")[1]) + 1
+    last = len(blocks) + 1
+    inside = [i for i, block in enumerate(blocks) if parameter.startswith(f"{block}.")]
+    stage = parameter.split(".")[:2]
+    behind = [i for i, block in enumerate(blocks) if block.split(".")[:2] == stage]
+    if parameter.startswith(("norm.", "fc_norm.")) or re.match(r"stages\.\d+\.norm\.", parameter):
+        layer = last
+    elif inside or behind:
+        layer = (inside or behind)[0] + 1
     else:
-        layer = last if parameter.startswith(("norm.", "fc_norm.")) else 0
+        layer = 0
     return recipe.layer_decay ** (last - layer)
 
 
@@ -51,13 +65,13 @@ def build_optimiser(model: VisionTransformer, method: Method, recipe: Recipe) ->
     As in DeiT, biases, norms, the [cls] token and position embeddings do not decay.
     """
     exempt = model.no_weight_decay()
+    blocks = [name for name, _ in named_blocks(model)]
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(method.trains(name))
         if parameter.requires_grad:
-            exempted = parameter.ndim == 1 or name in exempt or not method.decays(name)
-            decays = method.weight_decay and not exempted
-            multiple = lr_multiple(name, len(model.blocks), recipe)
+            decays = method.weight_decay and parameter.ndim > 1 and name not in exempt
+            multiple = lr_multiple(name, blocks, recipe)
             groups.setdefault((multiple, decays), []).append(parameter)
     return torch.optim.AdamW(
         [
