@@ -61,7 +61,7 @@ def damage(study: Study, missing: Mapping[Run, State]) -> str | None:
     names = first.name if len(damaged) == 1 else f"$({command(study, 'runs', *LIST_DAMAGED)})"
     return (
         f"{count}{missing[first].reason}; train again: `{command(study, 'train', names)}`, "
-        f"or delete {study.path('metrics', first)} and run `snakemake`"
+        f"or delete {study.run_files(first).metrics} and run `snakemake`"
     )
 
 

@@ -123,7 +123,7 @@ numbers come with the package; a `config/tables.yaml` here takes the place of th
 
 
 def create_project(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Lay out a project: Snakefile, configs, notebooks, profiles.
+    """Lay out a project: Snakefile, configs and their schemas, notebooks, profiles.
 
     Args:
         folder: of the project; made where missing. Files that are there are kept.
@@ -139,6 +139,7 @@ def create_project(folder: Path) -> tuple[list[Path], list[Path]]:
     studies = (path for path in shared("config").glob("*.yaml") if path.name != "tables.yaml")
     copied = [
         *studies,
+        *shared("config").glob("*.schema.json"),
         *shared("workflow/profiles").glob("*/config.yaml"),
         *shared("notebooks").glob("*.ipynb"),
     ]

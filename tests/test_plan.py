@@ -24,7 +24,7 @@ from gta.models.flops import source_flops, training_flops
 from gta.models.vit import create
 from gta.plan import Calibration, Estimator, Speed, Work, calibrate, disk, of_datasheets, of_runs
 from gta.plan.sizes import Size, heldout_of, size_of
-from gta.study import Run, Study, places
+from gta.study import Run, Study
 from gta.study.load import read_yaml
 from tests.support.commands import gta
 from tests.support.left import metrics_row
@@ -38,7 +38,7 @@ def finish(study: Study, run: Run, seconds: float = 2.0, device: str = "cpu x 1"
     """Leave metrics as if the run were done."""
     row = metrics_row(study, run, seconds=seconds, device=device)
     row["finished_at"] = datetime(2026, 1, 1, tzinfo=UTC)
-    results.write(study, "metrics", run, [row])
+    results.write(study.run_files(run), "metrics", [row])
 
 
 def of_method(study: Study, method: str, rate: float = 15.0) -> Run:
@@ -293,14 +293,13 @@ def test_disk_before_and_after(tiny_config: Mapping[str, Any], workdir: Path) ->
     run = of_method(study, "gta")
     classes = len(CLASSES)
     model = create("vit_mini_patch8", 48, classes)
-    study.path("models", run).parent.mkdir(parents=True)
-    save_file(model.state_dict(), study.path("models", run))
+    study.run_files(run).weights.parent.mkdir(parents=True)
+    save_file(model.state_dict(), study.run_files(run).weights)
     rows = TEST_IMAGES + 24
     labels = torch.randint(classes, (2, rows), generator=random).tolist()
     results.write(
-        study,
+        study.run_files(run),
         "predictions",
-        run,
         [
             {"split": "test", "index": i, "label": y, "prediction": p, "confidence": i / rows}
             for i, (y, p) in enumerate(zip(*labels, strict=True))
@@ -308,8 +307,8 @@ def test_disk_before_and_after(tiny_config: Mapping[str, Any], workdir: Path) ->
     )
     finish(study, run)
     found = {space.kind: space for space in disk(Estimator(study))}
-    assert found["models"].here == study.path("models", run).stat().st_size
-    assert found["predictions"].here == study.path("predictions", run).stat().st_size
+    assert found["models"].here == study.run_files(run).weights.stat().st_size
+    assert found["predictions"].here == study.run_files(run).path("predictions").stat().st_size
     for kind in ("metrics", "predictions", "models"):
         each = found[kind].bytes / found[kind].files
         assert found[kind].here == pytest.approx(each, rel=0.3)
@@ -352,7 +351,7 @@ def test_disk_of_photographs(paper: Study) -> None:
 def test_command_tells_runs_work_and_disk(config: str) -> None:
     study = Study.load([config])
     finish(study, study.runs[0])
-    failure = places.failure_path(study, study.runs[1])
+    failure = study.run_files(study.runs[1]).failure
     files.write_text(failure, "the loss is not finite\n")
     said = gta("plan", "--config", config)
     assert "study tiny: 64 runs in 64 jobs (1 done, 62 missing, 1 failed)" in said

@@ -192,7 +192,7 @@ def prepare(files: Files) -> None:
 def finish(files: Files, device: str, out: Path | None) -> None:
     """Tables and figures of a study, and ``<name>.tar.gz`` of it and its learning rates."""
     study, configs = load(files), options(files)
-    done = sum(study.path("metrics", run).exists() for run in study.runs)
+    done = sum(study.run_files(run).metrics.exists() for run in study.runs)
     print(f"{study.name}: {done} of {len(study.runs)} runs are done", flush=True)
     call("collect", *configs)
     pack(study, out)  # whatever happens to the rest

@@ -26,6 +26,7 @@ PAGES = (
     "sources",
     "methods",
     "schema",
+    "config",
     "commands",
     "floors",
 )

@@ -190,7 +190,7 @@ def histories(study: Study, metrics: pd.DataFrame) -> Iterator[tuple[Run, pd.Dat
     """The history of every run that is done."""
     for row in metrics[list(RUN_FIELDS)].to_dict("records"):
         run = Run(**{str(field): value for field, value in row.items()})
-        yield run, read_part(study, "history", run).to_pandas()
+        yield run, read_part(study.run_files(run), "history").to_pandas()
 
 
 def ceiling(study: Study, metrics: pd.DataFrame) -> str:

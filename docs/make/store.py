@@ -53,7 +53,7 @@ def trained(study: Study) -> dict[Run, float]:
     return {
         run: acc1
         for run, acc1 in runs.items()
-        if run.seed == first and study.path("models", run).exists()
+        if run.seed == first and study.run_files(run).weights.exists()
     }
 
 
@@ -70,7 +70,7 @@ def tested(study: Study, run: Run, store: Store) -> Evaluated:
     """What a trained model says of a store's test images."""
     recipe = study.recipe(run)
     model = create(recipe.architecture, recipe.image_size, len(store.classes))
-    load_model(model, study.path("models", run))
+    load_model(model, study.run_files(run).weights)
     positions = store.indices("test")
     (found,) = evaluate_each([model], store, positions, Evaluator(recipe), torch.device("cpu"))
     return found

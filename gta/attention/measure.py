@@ -217,7 +217,7 @@ def _jobs(study: Study) -> Iterator[_Job]:
             kept = folder / f"evaluated_on={images}" / "part.parquet"
             yield _Job(run, False, study.weights(run.source), images, kept)
         if run in wanted and (weights := trained_weights(study, run)) is not None:
-            yield _Job(run, True, weights, images, study.path("segmentation", run))
+            yield _Job(run, True, weights, images, study.run_files(run).path("segmentation"))
 
 
 def _chosen(study: Study, runs: Sequence[Run]) -> Iterator[Run]:

@@ -14,7 +14,7 @@ from gta.cli.options import console
 from gta.errors import GtaError
 from gta.results.clean import ABOUT, Item, What, recorded, remove, strangers, unused
 from gta.study import Study
-from gta.study.discover import FOLDER, known
+from gta.study.discover import FOLDER, discover
 
 NAMED = 10  # paths of one kind, without --list
 
@@ -47,8 +47,9 @@ def clean(
     **retired** results of `gta rerun`; results of **runs** that their study no longer has;
     **weights** that it no longer keeps; **checkpoints** of runs that are done, and damaged files;
     **pages**: tables and figures that it no longer has; **stores**: prepared data sets and
-    sources of other settings; **unpacked** archives of data sets that are prepared. All, where
-    none is named.
+    sources of other settings; **unpacked** archives of data sets that are prepared;
+    **leftovers**: half-written files of processes that were killed. All, where none is named.
+    A file or folder goes only if what it holds tells that gta wrote it.
 
     The configs are those of `config/`, each overlay on its study, and those given with
     `--study`. Results of any other study are left alone, and so is the prepared data that its
@@ -87,7 +88,9 @@ def _studies(given: list[str]) -> list[Study]:
         GtaError: if one cannot be read: what it refers to would be taken for unused.
     """
     own = [tuple(map(Path, one.split(","))) for one in given]
-    files = dict.fromkeys([*known(but={overlay for paths in own for overlay in paths[1:]}), *own])
+    files = dict.fromkeys(
+        [*discover(but={overlay for paths in own for overlay in paths[1:]}), *own]
+    )
     studies: dict[str, Study] = {}
     for study in map(Study.load, files):
         other = studies.setdefault(study.name, study)

@@ -43,6 +43,7 @@ class Selection(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
+    app.command("choose")(choose)
     app.command("collect")(collect)
     app.command("intervals")(write_intervals)
     app.command("table")(show_tables)
@@ -52,6 +53,24 @@ def add_to(app: typer.Typer) -> None:
     app.command("page")(write_page)
     app.command("attention")(draw_attention)
     app.command("notebook")(execute_notebooks)
+
+
+def choose(config: Configs = DEFAULT_CONFIG) -> None:
+    """Choose lambda on the seeds that the config's `tune` names, once their runs are done.
+
+    Writes `results/<study>/chosen.json`. The runs of the other seeds at the chosen lambdas then
+    belong to the study; `snakemake` does both without being told.
+
+        gta choose --config config/paper.yaml --config config/paper-tuned.yaml
+    """
+    from gta.tables.choice import choose as choose_lambdas
+
+    study = Study.load(config)
+    choice = choose_lambdas(study)
+    assert study.tuning is not None
+    path = study.tuning.write(study.folder, choice)
+    runs = len(study.tuning.chosen(choice))
+    print(f"{path}: λ of {len(choice):,} cells; {runs:,} runs follow")
 
 
 def collect(config: Configs = DEFAULT_CONFIG) -> None:

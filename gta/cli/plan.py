@@ -15,7 +15,7 @@ import typer
 from gta import results
 from gta.catalog import ACCELERATORS, UTILISATION
 from gta.cli.options import DEFAULT_CONFIG, Configs, Device, console, table_of
-from gta.cli.runs import State
+from gta.cli.runs import State, undecided, undecided_line
 from gta.results.origins import origins_of
 from gta.study import Run, Study
 
@@ -87,11 +87,12 @@ def plan(
 
     study = Study.load(config)
     origin = origins_of(study)
-    found = {run: results.state_of(study, run, origin(run)) for run in study.runs}
+    found = {run: results.state_of(study.run_files(run), origin(run)) for run in study.runs}
     done = [run for run, where in found.items() if where.state == "done"]
     estimator = plans.Estimator(study)
-    left = set(study.runs).difference(done)
-    jobs = {"all": estimator.jobs(study.runs), "left": estimator.jobs(left)}
+    expected = [*study.runs, *(study.tuning.stand_ins(study.choice) if study.tuning else ())]
+    left = set(expected).difference(done)
+    jobs = {"all": estimator.jobs(expected), "left": estimator.jobs(left)}
     work = {which: sum(some, plans.Work()) for which, some in jobs.items()}
     # too small a model waits for the GPU's launches, which no peak tells: only if asked for
     small = min(estimator.each(run)[0].forward for run in study.runs) < SMALL
@@ -148,6 +149,7 @@ def _as_object(
         "study": study.name,
         "runs": len(found),
         "states": Counter(where.state for where in found.values()),
+        "undecided": undecided(study),
         "work": {which: dataclasses.asdict(some) for which, some in work.items()},
         "hours": [
             {
@@ -167,6 +169,8 @@ def _show_runs(study: Study, found: dict[Run, results.State]) -> None:
     counts = Counter(where.state for where in found.values())
     said = ", ".join(f"{counts[state.value]:,} {state}" for state in State if counts[state.value])
     print(f"study {study.name}: {len(found):,} runs in {len(study.packs):,} jobs ({said})")
+    if (line := undecided_line(study)) is not None:
+        print(f"{line}; work and time are told with the fewest, disk without them")
     for run, where in found.items():
         if where.state == "failed":
             print(f"failed: {run.name}\n  {where.reason}")

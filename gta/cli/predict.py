@@ -70,6 +70,8 @@ def predict(
 
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise GtaError(f"--out {out}: the ending must be .csv or .parquet")
+    if out is not None:
+        files.require_regular(out)
     named = [
         line
         for name in images

@@ -20,8 +20,7 @@ from gta.errors import GtaError
 from gta.results.origins import origins_of
 from gta.results.retire import restore, retire
 from gta.study import RUN_FIELDS, Run, Study
-from gta.study.discover import known
-from gta.study.places import log_path
+from gta.study.discover import discover
 
 
 def add_to(app: typer.Typer) -> None:
@@ -85,7 +84,7 @@ def rerun(
     snakemake = Snakemake(study, profile, arguments or [])
     before = _look(study, runs)
     _say_plan(study, table, before, snakemake)
-    targets = [str(study.path("metrics", run)) for run in runs]
+    targets = [str(study.run_files(run).metrics) for run in runs]
     snakemake.check(targets)
     if not yes:
         typer.confirm("Run them again?", abort=True)
@@ -129,7 +128,7 @@ def _find(
     except GtaError:
         if config is not None:
             raise
-        for files in known():
+        for files in discover():
             study = Study.load(files)
             if len(files) == 1 and study.name != first.name:
                 try:
@@ -187,7 +186,7 @@ def _look(study: Study, runs: list[Run]) -> _Look:
     origin = origins_of(study)
 
     def state_of(run: Run) -> str:
-        return results.state_of(study, run, origin(run)).state
+        return results.state_of(study.run_files(run), origin(run)).state
 
     states = {run: state_of(run) for run in runs}
     packs = dict.fromkeys(
@@ -232,7 +231,7 @@ def _say_plan(study: Study, table: str, look: _Look, snakemake: Snakemake) -> No
 
 def _put_back(study: Study, undone: list[Run], retired: Path) -> str:
     """Move back the old results of runs without new ones; one line that says so and why."""
-    reasons = {run: results.failure_of(study, run) for run in undone}
+    reasons = {run: results.failure_of(study.run_files(run)) for run in undone}
     back = restore(study, retired, undone)
     said = (
         f"of {len(undone):,} runs without a new result, the old results of {len(back):,} are back"
@@ -241,9 +240,13 @@ def _put_back(study: Study, undone: list[Run], retired: Path) -> str:
         said += f"; those of the others lie in {retired}"
     failed = next(((run, reason) for run, reason in reasons.items() if reason), None)
     if failed is None:
-        return f"snakemake was stopped or failed; {said}; the jobs' logs: {study.folder}/logs/train"
+        logs = study.folder / "logs" / "train"
+        where = f"; the jobs' logs: {logs}" if logs.is_dir() else ""
+        return f"snakemake was stopped or failed; {said}{where}"
     run, reason = failed
-    return f"{study.title(run)}: {reason}; {said}; log: {log_path(study, run)}"
+    log = study.run_files(run).log
+    where = f"; log: {log}" if log.exists() else ""
+    return f"{study.title(run)}: {reason}; {said}{where}"
 
 
 def _rebuild(study: Study, table: str, snakemake: Snakemake) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.table import Table
 
 from gta import files, results
@@ -29,6 +28,8 @@ from gta.errors import GtaError
 from gta.results.imports import imported
 from gta.results.origins import origins_of
 from gta.study import Run, Study
+from gta.study.credentials import as_yaml
+from gta.study.credentials import write_config as write
 
 
 class State(StrEnum):
@@ -80,7 +81,7 @@ def show_runs(
         chosen(study, [table], study.specs)
     origin = origins_of(study)
     found = {
-        run: results.state_of(study, run, origin(run))
+        run: results.state_of(study.run_files(run), origin(run))
         for run in study.runs
         if table is None or run in study.runs_of(table)
     }
@@ -108,6 +109,8 @@ def _summarise(study: Study, found: dict[Run, results.State]) -> None:
     by_state = Counter(str(where.state) for where in found.values())
     said = ", ".join(f"{by_state[state]:,} {state}" for state in State if by_state[state])
     print(f"study {study.name}: {len(found):,} runs" + (f" ({said})" if said else ""))
+    if (line := undecided_line(study)) is not None:
+        print(line)
     for manifest in imported(study.folder):
         count, machine = len(manifest["runs"]), manifest["machine"]
         print(
@@ -122,6 +125,31 @@ def _summarise(study: Study, found: dict[Run, results.State]) -> None:
     for run, where in found.items():
         if where.state in ("failed", "damaged", "forbidden"):
             print(f"{where.state}: {run.name}\n  {where.reason}")
+
+
+def undecided(study: Study) -> dict[str, int] | None:
+    """Cells without a choice of lambda on the seeds of ``tune``, and the runs that will follow.
+
+    Returns:
+        ``cells``, ``fewest`` and ``most`` (the two rules may choose two lambdas); None where
+        every choice is made.
+    """
+    if study.tuning is None:
+        return None
+    cells = len(study.tuning.cells.keys() - study.choice.keys())
+    fewest, most = study.tuning.open_runs(study.choice)
+    return {"cells": cells, "fewest": fewest, "most": most} if cells else None
+
+
+def undecided_line(study: Study) -> str | None:
+    """What ``undecided`` gives, in words."""
+    if (found := undecided(study)) is None or study.config.tune is None:
+        return None
+    seeds = ", ".join(map(str, study.config.tune.seeds))
+    return (
+        f"λ is chosen on seeds {seeds}: of {found['cells']:,} cells not yet; "
+        f"{found['fewest']:,} to {found['most']:,} more runs follow"
+    )
 
 
 def _by_method(study: Study, found: dict[Run, results.State], states: list[State]) -> Table:
@@ -232,7 +260,9 @@ def _fields(pack: str) -> dict[str, str]:
 
 
 def write_config(
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write it.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write it; default: printed.")
+    ] = None,
     config: Configs = DEFAULT_CONFIG,
     content: Annotated[
         str | None,
@@ -240,11 +270,24 @@ def write_config(
             metavar="JSON", help="The config itself in place of files, as Snakemake has it."
         ),
     ] = None,
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema", help="The JSON schema of all configs instead, for editors: all keys."
+        ),
+    ] = False,
 ) -> None:
-    """Write a study's config, overlays merged and all of it checked, as one YAML file.
+    """Write or print a study's config, overlays merged and all of it checked, as one YAML file.
 
     gta config --config config/paper.yaml --config my.yaml --out merged.yaml
+
+    gta config --schema
     """
+    if schema:
+        from gta.study.schema import as_text, study_schema
+
+        _write(out, as_text(study_schema()))
+        return
     if content is not None:
         try:
             study = Study.of_workflow(json.loads(content), ())
@@ -252,5 +295,14 @@ def write_config(
             raise GtaError(f"--content is not JSON: {error}") from None
     else:
         study = Study.load(config)
-    text = yaml.safe_dump(study.content_for(out), sort_keys=False, allow_unicode=True)
-    files.write_text(out, text)
+    if out is None:
+        print(as_yaml(study.content), end="")
+    else:
+        write(study, out)
+
+
+def _write(out: Path | None, text: str) -> None:
+    if out is None:
+        print(text, end="")
+    else:
+        files.write_text(out, text)

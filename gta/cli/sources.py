@@ -192,8 +192,10 @@ def train_source(
     """
     import torch
 
+    from gta.files import require_regular
     from gta.train.pretrain import pretrain
 
+    require_regular(out)
     if threads:
         torch.set_num_threads(threads)
     with bars() as progress:

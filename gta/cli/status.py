@@ -15,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gta.cli.options import DEFAULT_CONFIG, AsJson, Configs, console, table_of
+from gta.cli.runs import undecided, undecided_line
 from gta.results.origins import origins_of
 from gta.results.status import WHERE, Monitor, Snapshot, Where
-from gta.study import Run, Study, places
+from gta.study import Run, Study
 
 LEGEND = "done/all (tables share runs), ▸ running, ✗ failed, the others queued"
 LIVE_LINES = 5  # of running and of failed runs, while it is renewed in place
@@ -54,7 +55,8 @@ def status(
         counts = {where: len(snapshot.runs(where)) for where in WHERE}
         left = {"jobs": snapshot.jobs, "seconds_left": snapshot.seconds_left}
         failed = {run.name: snapshot.reasons.get(run, "") for run in snapshot.runs("failed")}
-        print(json.dumps({"study": study.name, **counts, **left, "failures": failed}, indent=1))
+        rest = {"undecided": undecided(study), "failures": failed}
+        print(json.dumps({"study": study.name, **counts, **left, **rest}, indent=1))
         return
     if once or not console.is_terminal:
         console.print(view(monitor.look()))
@@ -64,6 +66,9 @@ def status(
             while True:
                 snapshot = monitor.look()
                 done = len(snapshot.runs("done")) == len(snapshot.where)
+                if done and undecided(study):  # what follows from a choice made meanwhile
+                    study = Study.load(config)
+                    monitor, done = Monitor(study, origins_of(study)), False
                 live.update(view(snapshot, None if done else LIVE_LINES), refresh=True)
                 if done:
                     return
@@ -87,6 +92,7 @@ def view(snapshot: Snapshot, most: int | None = None) -> RenderableType:
         Text(f"study {snapshot.study.name}: {total:,} runs ({said}) at {clock}", style="bold"),
         _bar(counts["done"], total),
         Text(_pace(snapshot)),
+        *(Text(line) for line in [undecided_line(snapshot.study)] if line is not None),
         _by_table(snapshot),
         Text(LEGEND, style="dim"),
     ]
@@ -167,5 +173,6 @@ def _progress(snapshot: Snapshot, run: Run) -> str:
 
 def _failure(snapshot: Snapshot, run: Run) -> str:
     study = snapshot.study
-    log = places.log_path(study, run)
-    return f"failed: {study.title(run)}: {snapshot.reasons[run]}\n  {log}"
+    log = study.run_files(run).log
+    said = f"failed: {study.title(run)}: {snapshot.reasons[run]}"
+    return f"{said}\n  {log}" if log.exists() else said

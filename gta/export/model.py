@@ -14,6 +14,7 @@ from gta.catalog.architectures import find_architecture
 from gta.errors import GtaError
 from gta.export.card import model_card
 from gta.interface import RunResults, StudyResults
+from gta.models.parts import parts_of
 from gta.models.trained import preprocessing
 from gta.study import Recipe
 
@@ -59,11 +60,13 @@ def export_model(
         pretrained=True)``), ``README.md``.
 
     Raises:
-        GtaError: if the weights were not kept, ``out`` holds another run's model, or a package
-            that ONNX needs is missing.
+        GtaError: if the weights were not kept, the model has parts that timm lacks, ``out`` holds
+            another run's model, or a package that ONNX needs is missing.
     """
     _require_own(out, run.name)
     model = run.model()
+    if parts := parts_of(model):
+        raise GtaError(f"{run.name}: timm cannot load a model with {' and '.join(parts)}")
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     config = timm_config(model, run.recipe, run.classes, run.name)
     written = [out / name for name in (WEIGHTS, CONFIG, CARD)]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from gta import results
 from gta.errors import GtaError
-from gta.study import Recipe, Run, Study
+from gta.study import Recipe, Run, RunFiles, Study
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -83,7 +83,11 @@ class RunResults:
     @property
     def state(self) -> str:
         """``done``, ``missing``, ``stale``, ``damaged`` or ``failed``."""
-        return results.state_of(self._study, self.run).state
+        return results.state_of(self._files).state
+
+    @property
+    def _files(self) -> RunFiles:
+        return self._study.run_files(self.run)
 
     @property
     def recipe(self) -> Recipe:
@@ -93,23 +97,23 @@ class RunResults:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """The run's row of metrics; the results schema lists the columns."""
-        row: dict[str, Any] = results.read_part(self._study, "metrics", self.run).to_pylist()[0]
+        row: dict[str, Any] = results.read_part(self._files, "metrics").to_pylist()[0]
         return row
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """A row an iteration: learning rate, losses, accuracies."""
-        return results.read_part(self._study, "history", self.run).to_pandas()
+        return results.read_part(self._files, "history").to_pandas()
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """A row an image of the test and held-out splits: label, prediction, confidence."""
-        return results.read_part(self._study, "predictions", self.run).to_pandas()
+        return results.read_part(self._files, "predictions").to_pandas()
 
     @property
     def has_model(self) -> bool:
         """Whether the run's trained weights are here."""
-        return self._study.path("models", self.run).is_file()
+        return self._files.weights.is_file()
 
     @property
     def weights(self) -> Path:
@@ -118,7 +122,7 @@ class RunResults:
         Raises:
             GtaError: if the run's weights were not kept.
         """
-        path = self._study.path("models", self.run)
+        path = self._files.weights
         if not path.is_file():
             raise GtaError(
                 f"{path}: missing; the config's keep_weights is "

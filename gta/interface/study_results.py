@@ -140,9 +140,8 @@ class StudyResults:
         """
         if (self.folder / "metrics.parquet").exists():
             return results.read_collected(self._study)
-        done = [
-            run for run in self._study.runs if results.state_of(self._study, run).state == "done"
-        ]
+        files = map(self._study.run_files, self._study.runs)
+        done = [one.run for one in files if results.state_of(one).state == "done"]
         return results.read(self._study, "metrics", done).to_pandas()
 
     def history(self, **where: Any) -> pd.DataFrame:

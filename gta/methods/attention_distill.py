@@ -39,8 +39,8 @@ class AttentionDistill(Method):
     default_lam: ClassVar[float | None] = 20.0
     grid: ClassVar[tuple[float, ...]] = (0.2, 2.0, 20.0)
 
-    temperature: Annotated[float, Field(gt=0)] = 20.0
-    feature: Annotated[float, Field(ge=0)] = 0.05
+    temperature: Annotated[float, Field(gt=0, le=1e6)] = 20.0
+    feature: Annotated[float, Field(ge=0, le=1e6)] = 0.05
 
     @property
     def taps(self) -> TapRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
@@ -111,7 +112,8 @@ class Method:
 
     **The penalty** is added to the cross entropy. Its terms are scalars, weighted by ``lam``, in at
     least float32 (``full_precision``), without host synchronisation (no ``item()``, no branch on a
-    tensor's value). Gradients flow through ``step.target`` and ``step.model``'s parameters.
+    tensor's value). Gradients flow through ``step.target`` and ``step.model``'s parameters. A
+    method that corrects the weights after each step instead overrides ``updating``.
 
     Attributes:
         name: key in configs and run names: letters, digits and ``_ . -``.
@@ -166,11 +168,37 @@ class Method:
         """
 
     def merge(self, model: nn.Module) -> None:
-        """Make the trained target a plain ViT again, with the same outputs; undoes ``prepare``."""
+        """Make the trained target a plain ViT again, with the same outputs; undoes ``prepare``.
+
+        What cannot be merged stays; ``gta.models.parts`` then builds it again from its names.
+        """
 
     def trains(self, parameter: str) -> bool:
         """Whether the parameter of this name (timm's, or added by ``prepare``) is updated."""
         return True
+
+    def decays(self, parameter: str) -> bool:
+        """Whether weight decay may act on the parameter of this name.
+
+        Biases, norms, [cls] and position embeddings never decay.
+        """
+        return True
+
+    def forward(
+        self, model: nn.Module, images: Tensor, source: Readings | None, seed: int
+    ) -> Tensor | None:
+        """A forward pass for training in place of the model's own; None for the model's own.
+
+        Args:
+            model: the target.
+            images: (b, C, H, W) of a micro-batch, normalised and mixed.
+            source: readings of the frozen source that ``source_taps`` requests, on these images.
+            seed: of this iteration's draws, the same for all its micro-batches.
+
+        Returns:
+            Logits (b, K). Readings of the target show this pass.
+        """
+        return None
 
     def penalty(self, step: Step, lam: float) -> dict[str, Tensor]:
         """Named scalar terms, weighted by ``lam``, to add to the cross entropy.
@@ -178,6 +206,20 @@ class Method:
         ``step`` may hold a micro-batch; ``over`` says how its terms add up to the batch's.
         """
         return {}
+
+    def updating(
+        self, model: nn.Module, anchors: Mapping[str, Tensor], lam: float
+    ) -> AbstractContextManager[None]:
+        """The context of each update of the weights, for methods that correct it.
+
+        Args:
+            model: the target. On entry its weights are those before the optimiser's step and its
+                gradients those of the batch (float16's are scaled by a positive number); on exit
+                the weights are those after the step.
+            anchors: the source's weights by name (without the head's); constants.
+            lam: the run's lambda.
+        """
+        return nullcontext()
 
     def error(self, problem: str) -> GtaError:
         """An error that names the method."""

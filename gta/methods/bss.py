@@ -36,7 +36,7 @@ class BSS(Method):
     order: ClassVar[int] = 3
     over: ClassVar[Over] = "features"
 
-    k: Annotated[int, Field(ge=1)] = 1
+    k: Annotated[int, Field(ge=1, le=65_536)] = 1
 
     @property
     def taps(self) -> TapRequest:

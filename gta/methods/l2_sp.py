@@ -38,7 +38,7 @@ class L2SP(Method):
     order: ClassVar[int] = 2
     over: ClassVar[Over] = "weights"
 
-    head: Annotated[float, Field(ge=0)] = 0.01
+    head: Annotated[float, Field(ge=0, le=1e6)] = 0.01
     weight_decay: bool = False
 
     def penalty(self, step: Step, lam: float) -> dict[str, Tensor]:

@@ -42,8 +42,8 @@ class LoRA(Method):
         "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022"
     )
 
-    r: Annotated[int, Field(ge=1)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 8.0
+    r: Annotated[int, Field(ge=1, le=4096)] = 8
+    alpha: Annotated[float, Field(gt=0, le=1e6)] = 8.0
     targets: Literal["qkv", "qkv+proj", "all"] = "qkv"
 
     def prepare(self, model: nn.Module, seed: int) -> None:

@@ -14,7 +14,8 @@ from pydantic import Field
 if TYPE_CHECKING:
     from torch import Tensor
 
-Blocks = Literal["all", "global"] | Annotated[tuple[int, ...], Field(min_length=1)]
+Block = Annotated[int, Field(ge=-1000, le=999)]
+Blocks = Literal["all", "global"] | Annotated[tuple[Block, ...], Field(min_length=1)]
 """Block indices, -1 being the last block, ``"all"``, or ``"global"``.
 
 ``global`` are the blocks whose attention spans the whole image: all but in models of windows.

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from gta.catalog import Archive
 from gta.data.fetch.archives import Checked, Progress, check, find, mark_used, sha256_of
-from gta.data.fetch.download import fetch
 from gta.errors import GtaError
 from gta.files import atomic_write, file_digest, is_writable, path_lock, write_text
 from gta.models.prepared import check_weights, read_metadata
@@ -72,6 +71,8 @@ def original(study: Study, name: str, progress: Progress | None = None) -> Check
     for folder, archive in places:
         if (placed := find(archive, folder)) is not None:
             return check(archive, placed, digests)
+    from gta.data.fetch.download import fetch  # imports requests
+
     faults = []
     for folder, archive in places:
         try:

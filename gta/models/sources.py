@@ -21,6 +21,7 @@ from gta.errors import GtaError
 from gta.files import atomic_write
 from gta.models.checkpoints import read_checkpoint
 from gta.models.families import blocks_of
+from gta.models.parts import add_parts
 from gta.models.published import Backbone, Choice, some, to_timm
 from gta.models.vit import create, side_of
 
@@ -195,11 +196,13 @@ def frozen_source(
 def load_backbone(model: VisionTransformer, weights: Mapping[str, Tensor], origin: Path) -> None:
     """Fill every parameter of ``model`` but its head from ``weights``, in float32.
 
-    Position embeddings of another image size are resampled.
+    Position embeddings of another image size are resampled. Parts that the weights hold beside a
+    plain ViT's (``gta.models.parts``) are added to the model.
 
     Raises:
         GtaError: if a backbone key is missing, has another shape, or a key is not used.
     """
+    add_parts(model, weights)
     own = {name: t for name, t in model.state_dict().items() if not name.startswith("head.")}
     given = {name: t.float() for name, t in weights.items() if not name.startswith("head.")}
     if "pos_embed" in given and "pos_embed" in own:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gta.errors import GtaError
+from gta.models.parts import add_parts
 from gta.models.prepared import check_weights, read_metadata
 from gta.models.sources import load_source, read_weights
 from gta.models.vit import create
@@ -39,6 +40,7 @@ def load_trained(path: Path, recipe: Recipe, run: str) -> VisionTransformer:
     if head is None:
         raise GtaError(f"{path}: has no head; it is a source, not a trained model")
     model = create(recipe.architecture, recipe.image_size, len(head))
+    add_parts(model, weights)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -14,7 +14,6 @@ from gta.page.curves import points_for, thin
 from gta.results import State
 from gta.study import Run, Study
 from gta.study.commands import command
-from gta.study.places import log_path
 from gta.study.run import CELL, IDENTITY, cell_of
 from gta.tables import Collected
 from gta.tables.layout import title_of
@@ -93,7 +92,7 @@ def _run(
     state: State | None,
     points: int,
 ) -> dict[str, Any]:
-    log = log_path(study, run)
+    log = study.run_files(run).log
     found: dict[str, Any] = {"lam": run.lam, "seed": run.seed, "acc1": None, "heldout": None}
     found |= {"seconds": None, "state": "", "curve": None}
     found["log"] = log.relative_to(study.folder).as_posix() if log.exists() else ""
@@ -102,7 +101,7 @@ def _run(
         return found | {"state": ": ".join(filter(None, (said.state, said.reason)))}
     found |= {name: _known(value, 4) for name, value in measured.items()}
     try:
-        found["curve"] = thin(results.read_part(study, "history", run), points)
+        found["curve"] = thin(results.read_part(study.run_files(run), "history"), points)
     except GtaError as error:
         found["state"] = str(error)
     return found

@@ -65,7 +65,7 @@ def disk(estimator: Estimator) -> list[Space]:
 
 
 def _of_runs(study: Study, kind: str, runs: tuple[Run, ...], size: Callable[[Run], int]) -> Space:
-    here = [_here(study.path(kind, run)) for run in runs]
+    here = [_here(study.run_files(run).path(kind)) for run in runs]
     expected = sum(there or size(run) for there, run in zip(here, runs, strict=True))
     return Space(kind, len(runs), expected, sum(here))
 

@@ -84,7 +84,7 @@ def of_runs(estimator: Estimator, done: Iterable[Run]) -> list[Speed]:
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     trained: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in done:
-        row = read_part(estimator.study, "metrics", run).to_pylist()[0]
+        row = read_part(estimator.study.run_files(run), "metrics").to_pylist()[0]
         device = row["device"], row["precision"]
         seconds[device] += row["seconds"]
         trained[device].append(run)

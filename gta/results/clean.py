@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,9 +12,9 @@ from pathlib import Path
 from gta import results
 from gta.errors import GtaError
 from gta.files import is_held
+from gta.results import owned
 from gta.results.retire import prune
-from gta.results.writers import lock_of
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import RUN_FIELDS, RunFiles, Study
 
 RESULTS = Path("results")
 
@@ -30,6 +29,7 @@ class What(StrEnum):
     pages = "pages"
     stores = "stores"
     unpacked = "unpacked"
+    leftovers = "leftovers"
 
 
 ABOUT = {
@@ -40,6 +40,7 @@ ABOUT = {
     What.pages: "tables and figures that the study no longer has",
     What.stores: "prepared data sets and sources of other settings",
     What.unpacked: "unpacked archives of data sets that are prepared",
+    What.leftovers: "half-written files of processes that were killed",
 }
 
 
@@ -107,41 +108,50 @@ def remove(item: Item) -> None:
 
 def _of_results(study: Study) -> Iterator[Item]:
     folder = study.folder
-    for path in sorted(folder.glob("retired/*")):
+    for path in filter(owned.is_retired, sorted(folder.glob("retired/*"))):
         yield _item(What.retired, path, folder)
     runs = {run.name: run for run in study.runs}
     for path in sorted(folder.glob("/".join(["*", *(f"{field}=*" for field in RUN_FIELDS)]))):
         kind, *parts = path.relative_to(folder).parts
         run = runs.get("/".join(parts).removesuffix(".lock"))
         if run is not None:
-            yield from _of_run(study, run, kind, path)
-        elif not is_held(_lock_beside(folder, parts)):
+            yield from _of_run(study.run_files(run), kind, path)
+        elif owned.is_of_run(kind, path) and not is_held(_lock_beside(folder, parts)):
             yield _item(What.runs, path, folder)
-    logs = {folder / "logs" / "train" / f"{pack.name}.log" for pack in study.packs}
-    for path in sorted((folder / "logs" / "train").rglob("*.log")):
-        if path not in logs:
+    root = folder / "logs" / "train"
+    logs = {root / f"{pack.name}.log" for pack in study.packs}
+    for path in sorted(root.rglob("*.log")):
+        if path not in logs and owned.is_training_log(path, root):
             yield _item(What.runs, path, folder)
     for kind, has in (("tables", study.tables), ("figures", study.figures)):
         for path in sorted(folder.glob(f"{kind}/*")):
-            if path.name.partition(".")[0] not in has:
+            if path.name.partition(".")[0] not in has and owned.is_page(path):
                 yield _item(What.pages, path, folder)
+    for place in (folder, folder / "tables", folder / "figures"):
+        for path in owned.half_written(place):
+            yield _item(What.leftovers, path, folder)
 
 
 def _lock_beside(folder: Path, parts: Sequence[str]) -> Path:
     return folder.joinpath("locks", *parts[:-1], f"{parts[-1].removesuffix('.lock')}.lock")
 
 
-def _of_run(study: Study, run: Run, kind: str, path: Path) -> Iterator[Item]:
-    """What may go of a run that the study has."""
-    if is_held(lock_of(study, run)):
+def _of_run(run_files: RunFiles, kind: str, path: Path) -> Iterator[Item]:
+    """Files of a run of the study that may be deleted."""
+    folder = run_files.study_folder
+    if is_held(run_files.lock):
         return
-    if kind == "models" and not study.keeps_weights(run):
-        yield _item(What.weights, path, study.folder)
-    if kind == "checkpoints" and results.state_of(study, run).state == "done":
-        yield _item(What.checkpoints, path, study.folder)
+    if not owned.is_of_run(kind, path):
+        return
+    if kind == "models" and not run_files.keeps_weights:
+        yield _item(What.weights, path, folder)
+    elif kind == "checkpoints" and results.state_of(run_files).state == "done":
+        yield _item(What.checkpoints, path, folder)
     else:
         for damaged in sorted(path.glob("*damaged.*")):
-            yield _item(What.checkpoints, damaged, study.folder)
+            yield _item(What.checkpoints, damaged, folder)
+        for hidden in owned.half_written(path):
+            yield _item(What.leftovers, hidden, folder)
 
 
 def _of_stores(root: Path, studies: Sequence[Study]) -> Iterator[Item]:
@@ -154,18 +164,58 @@ def _of_stores(root: Path, studies: Sequence[Study]) -> Iterator[Item]:
             if not (store / "store.json").exists():
                 unmade.add(dataset)
         wanted |= {study.weights(source) for source in study.config.sources.values()}
-    for path in sorted([*root.glob("*/"), *root.glob("sources/*.safetensors")]):
-        if _KEYED.fullmatch(path.name) and path not in wanted:
+    for path in sorted(root.glob("*/")):
+        if owned.KEYED.fullmatch(path.name) and not is_held(_lock_of_path(path)):
+            yield from _of_store(path, root, path in wanted)
+    yield from _of_sources(root, wanted)
+    yield from _of_unpacked(root, unmade)
+
+
+def _of_store(path: Path, root: Path, wanted: bool) -> Iterator[Item]:
+    if not wanted and not path.is_symlink() and owned.is_store(path):
+        yield _item(What.stores, path, root)
+        return
+    for left in (*owned.half_written_in_store(path), *owned.chunks_left(path)):
+        yield _item(What.leftovers, left, root)
+
+
+def _of_sources(root: Path, wanted: Container[Path]) -> Iterator[Item]:
+    folder = root / "sources"
+    for path in sorted(folder.glob("*.safetensors")):
+        if (
+            owned.KEYED.fullmatch(path.stem.removesuffix(".damaged"))
+            and path not in wanted
+            and owned.is_source(path)
+        ):
             yield _item(What.stores, path, root)
-    for path in sorted(root.glob("unpacked/*/")):
-        name = path.name.removeprefix(".").removesuffix(".unpacking")
-        dataset = name.rpartition("-")[0]
-        if dataset not in unmade and not is_held(path.with_name(f".{name}.lock")):
-            yield _item(What.unpacked, path, root)
+    for path in sorted(folder.glob("*.file.txt")):
+        source = path.with_name(f"{path.name.removesuffix('.file.txt')}.safetensors")
+        if (
+            owned.KEYED.fullmatch(source.stem)
+            and source not in wanted
+            and owned.is_file_record(path)
+        ):
+            yield _item(What.stores, path, root)
+    for name in ("sources", "digests", "archives"):
+        for path in owned.half_written(root / name):
+            yield _item(What.leftovers, path, root)
 
 
-# How `Study.store` and `Study.weights` end their names.
-_KEYED = re.compile(r".+-[0-9a-f]{12}((\.damaged)?\.safetensors)?")
+def _of_unpacked(root: Path, unmade: Container[str]) -> Iterator[Item]:
+    """Folders of archives, unpacked or half unpacked, and their records."""
+    for record in sorted(root.glob("unpacked/*.json")):
+        folder = record.with_suffix("")
+        dataset = folder.name.rpartition("-")[0]
+        if dataset in unmade or not owned.is_unpacked(folder) or is_held(_lock_of_path(folder)):
+            continue
+        for path in (folder, folder.with_name(f".{folder.name}.unpacking"), record):
+            if path.exists():
+                yield _item(What.unpacked, path, root)
+
+
+def _lock_of_path(path: Path) -> Path:
+    """As ``gta.files.path_lock`` names it."""
+    return path.with_name(f".{path.name}.lock")
 
 
 def datasets_of(study: Study) -> set[str]:

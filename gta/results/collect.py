@@ -32,8 +32,10 @@ CELL_AND_DIGESTS = [*CELL, *DIGESTS]
 Origins = Callable[[Run], Origin | None]
 
 
-def collect_metrics(study: Study, origins: Origins) -> tuple[pa.Table, dict[Run, State]]:
-    """Gather the metrics of all runs whose results are valid; nothing is written or renamed.
+def collect_metrics(
+    study: Study, origins: Origins, runs: Sequence[Run] | None = None
+) -> tuple[pa.Table, dict[Run, State]]:
+    """Gather the metrics of runs whose results are valid; nothing is written or renamed.
 
     Each run's files are read once. A run that lacks only the weights that the config keeps gives
     its row, and is among the missing too.
@@ -41,19 +43,20 @@ def collect_metrics(study: Study, origins: Origins) -> tuple[pa.Table, dict[Run,
     Args:
         study: the study.
         origins: today's data and source of a run; None if they are not there to compare.
+        runs: which; default all of the study.
 
     Returns:
         The sorted table with identity as columns, and the runs that are not done with their state.
     """
     missing: dict[Run, State] = {}
     tables = []
-    for runs in _batches(study.runs):
+    for batch in _batches(study.runs if runs is None else runs):
         rows = []
-        for run, found in _results(study, runs, origins):
+        for run, found in _results(study, batch, origins):
             if found.row is not None:
                 rows.append({**vars(run), **found.row})
             if found.state.state != "done":
-                missing[run] = with_failure(study, run, found.state)
+                missing[run] = with_failure(study.run_files(run), found.state, origins(run))
         tables.append(pa.Table.from_pylist(rows, schema=_whole_schema()))
     return pa.concat_tables(tables), missing
 
@@ -62,7 +65,7 @@ def _results(study: Study, runs: Iterable[Run], origins: Origins) -> Iterator[tu
     """Each run's result, files read by a few threads: most of the time is waiting for the disk."""
 
     def look(run: Run) -> tuple[Run, Result]:
-        return run, result_of(study, run, origins(run), thorough=True)
+        return run, result_of(study.run_files(run), origins(run), thorough=True)
 
     with ThreadPoolExecutor(THREADS) as pool:
         yield from pool.map(look, runs)

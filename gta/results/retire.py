@@ -14,7 +14,6 @@ from pathlib import Path
 
 from gta.errors import GtaError
 from gta.files import is_held
-from gta.results.writers import lock_of
 from gta.study import Run, Study
 
 # Of each run. Metrics come first when results go and last when they return: a run is done when,
@@ -30,7 +29,7 @@ def retire(study: Study, runs: Iterable[Run]) -> Path:
     """
     runs = list(runs)
     for run in runs:
-        if is_held(lock_of(study, run)):
+        if is_held(study.run_files(run).lock):
             raise GtaError(f"{run.name} is being trained now; wait for its job, or cancel it")
     folder = _new_folder(study.folder / "retired")
     try:
@@ -55,11 +54,8 @@ def restore(study: Study, folder: Path, runs: Iterable[Run]) -> list[Run]:
     Raises:
         GtaError: if a file cannot be moved; what is left in ``folder`` is named.
     """
-    back = [
-        run
-        for run in runs
-        if not study.path("metrics", run).exists() and not is_held(lock_of(study, run))
-    ]
+    files = map(study.run_files, runs)
+    back = [one.run for one in files if not one.metrics.exists() and not is_held(one.lock)]
     try:
         for kind in reversed(KINDS):
             for run in back:

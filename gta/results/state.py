@@ -19,12 +19,11 @@ from gta.results.parts import (
     read_row,
 )
 from gta.results.weights import check_content, check_header
-from gta.results.writers import lock_of
-from gta.study import Run, Study
-from gta.study.places import failure_path, log_path
+from gta.study import RunFiles
 
 BESIDE: tuple[Kind, ...] = ("history", "predictions")  # of a run, beside its metrics
 DIGEST = "recipe_digest: "  # the second line of a failure's note
+ORIGIN = "data and source: "  # the third
 
 
 @dataclass(frozen=True)
@@ -57,28 +56,27 @@ class Result:
     damaged: tuple[Path, ...] = ()
 
 
-def state_of(study: Study, run: Run, origin: Origin | None = None) -> State:
+def state_of(run_files: RunFiles, origin: Origin | None = None) -> State:
     """Where a run stands.
 
     Args:
-        study: the study.
-        run: one of its runs.
+        run_files: the run's files.
         origin: today's data and source, if they are to be compared too.
     """
-    return with_failure(study, run, result_of(study, run, origin).state)
+    return with_failure(run_files, result_of(run_files, origin).state, origin)
 
 
-def is_valid(study: Study, run: Run, origin: Origin) -> bool:
+def is_valid(run_files: RunFiles, origin: Origin) -> bool:
     """Whether a run is done and all of its files, read through, are as they were written."""
-    return result_of(study, run, origin, thorough=True).state.state == "done"
+    return result_of(run_files, origin, thorough=True).state.state == "done"
 
 
-def with_failure(study: Study, run: Run, found: State) -> State:
+def with_failure(run_files: RunFiles, found: State, origin: Origin | None = None) -> State:
     """``found``, or why the last attempt to train a run that is not done ended."""
     if found.state in ("done", "forbidden"):
         return found
-    failure, log = failure_of(study, run), log_path(study, run)
-    if failure is not None and not is_held(lock_of(study, run)):
+    failure, log = failure_of(run_files, origin), run_files.log
+    if failure is not None and not is_held(run_files.lock):
         return State("failed", f"{failure}; log: {log}" if log.exists() else failure)
     if found == NOT_RUN and log.exists():  # what was killed, or crashed, left no failure
         reason = f"{NOT_RUN.reason}, or it was killed; log: {log}"
@@ -91,19 +89,18 @@ NOT_RUN = State("missing", "not run yet")
 
 
 def result_of(
-    study: Study, run: Run, origin: Origin | None = None, *, thorough: bool = False
+    run_files: RunFiles, origin: Origin | None = None, *, thorough: bool = False
 ) -> Result:
     """Read and judge a run's result.
 
     Args:
-        study: the study.
-        run: one of its runs.
+        run_files: the run's files.
         origin: today's data and source, if they are to be compared too.
         thorough: read history, predictions and kept weights through as well.
     """
-    path = study.path("metrics", run)
+    path = run_files.metrics
     try:
-        row = read_row(study, run)
+        row = read_row(run_files)
     except ForbiddenError as error:
         return Result(State("forbidden", error.fault))
     except DamagedError as error:
@@ -112,22 +109,22 @@ def result_of(
         return Result(State("stale", error.fault))
     except MissingError:
         return Result(NOT_RUN)
-    if row["recipe_digest"] != study.digest(run):
+    if row["recipe_digest"] != run_files.digest:
         return Result(State("stale", f"{path}: made with other settings than the config's"))
     if origin is not None and Origin(row["data_digest"], row["source_digest"]) != origin:
         reason = f"{path}: made from another state of the data or the source"
         return Result(State("stale", reason))
-    if thorough and (found := _beside(study, run)) is not None:
+    if thorough and (found := _beside(run_files)) is not None:
         return found
-    return Result(_state_of_weights(study, run, thorough), row)
+    return Result(_state_of_weights(run_files, thorough), row)
 
 
-def _beside(study: Study, run: Run) -> Result | None:
+def _beside(run_files: RunFiles) -> Result | None:
     """What is wrong with a run's history or predictions; None if nothing is, or none is there."""
     for kind in BESIDE:
-        path = study.path(kind, run)
+        path = run_files.path(kind)
         try:
-            read_part(study, kind, run)
+            read_part(run_files, kind)
         except MissingError:
             continue
         except ForbiddenError as error:
@@ -139,12 +136,12 @@ def _beside(study: Study, run: Run) -> Result | None:
     return None
 
 
-def _state_of_weights(study: Study, run: Run, thorough: bool) -> State:
-    if not study.keeps_weights(run):
+def _state_of_weights(run_files: RunFiles, thorough: bool) -> State:
+    if not run_files.keeps_weights:
         return State("done")
-    path = study.path("models", run)
+    path = run_files.weights
     try:
-        check_header(study, run)
+        check_header(run_files)
         if thorough:
             check_content(path)
     except MissingError:
@@ -158,24 +155,34 @@ def _state_of_weights(study: Study, run: Run, thorough: bool) -> State:
     return State("done")
 
 
-def note_failure(study: Study, run: Run, error: GtaError) -> None:
-    """Keep why a run failed, and with which settings.
+def note_failure(run_files: RunFiles, error: GtaError, origin: Origin | None = None) -> None:
+    """Keep why a run failed, and with which settings, data and source.
 
     Raises:
         GtaError: the note cannot be written.
     """
-    write_text(failure_path(study, run), f"{error}\n{DIGEST}{study.digest(run)}\n")
+    lines = [str(error), DIGEST + run_files.digest]
+    if origin is not None:
+        lines.append(f"{ORIGIN}{origin.data} {origin.source}")
+    write_text(run_files.failure, "\n".join(lines) + "\n")
 
 
-def failure_of(study: Study, run: Run) -> str | None:
-    """Why the last attempt to train a run ended; None if it did not fail, or settings changed."""
+def failure_of(run_files: RunFiles, origin: Origin | None = None) -> str | None:
+    """Why the last attempt to train a run ended.
+
+    None if it did not fail, or if settings, data or source have changed since.
+    """
     try:
-        text = failure_path(study, run).read_text(encoding="utf-8", errors="replace")
+        text = run_files.failure.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     lines = text.strip().splitlines()
-    if lines and lines[-1].startswith(DIGEST) and lines.pop() != DIGEST + study.digest(run):
-        return None
+    today = {DIGEST: run_files.digest, ORIGIN: origin and f"{origin.data} {origin.source}"}
+    for key in (ORIGIN, DIGEST):  # from the last line upwards
+        if lines and lines[-1].startswith(key):
+            then, now = lines.pop().removeprefix(key), today[key]
+            if now is not None and then != now:
+                return None
     return lines[-1] if lines else "it did not say why"
 
 
@@ -187,7 +194,7 @@ def _last_line(log: Path) -> str:
     return text.strip().rpartition("\n")[2]
 
 
-def set_aside(study: Study, run: Run) -> str | None:
+def set_aside(run_files: RunFiles) -> str | None:
     """Rename the damaged files of a run that is to be trained, metrics included.
 
     Only a training job does so, while it holds the run's lock: a run without metrics is not done,
@@ -199,12 +206,12 @@ def set_aside(study: Study, run: Run) -> str | None:
     Raises:
         GtaError: a file may not be read or renamed.
     """
-    found = result_of(study, run, thorough=True)
+    found = result_of(run_files, thorough=True)
     if found.state.state == "forbidden":
         raise GtaError(found.state.reason, remedy="check its permissions")
     if found.state.state != "damaged":
         return None
-    damaged = found.damaged or (study.path("models", run),)
-    for path in dict.fromkeys([*damaged, study.path("metrics", run)]):
+    damaged = found.damaged or (run_files.weights,)
+    for path in dict.fromkeys([*damaged, run_files.metrics]):
         put_away(path)
     return f"{found.state.reason}; set aside as {damaged[0].stem}.damaged{damaged[0].suffix}"

@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from gta import results
 from gta.files import is_held
-from gta.results.writers import lock_of
-from gta.study import Run, Study
+from gta.study import Run, RunFiles, Study
 
 Where = Literal["done", "running", "queued", "failed"]
 WHERE: tuple[Where, ...] = ("done", "running", "queued", "failed")
@@ -149,38 +148,39 @@ class Monitor:
         reasons: dict[Run, str] = {}
         saved: dict[Run, Saved] = {}
         for run in self._study.runs:
-            timing = self._timing(run)
+            run_files = self._study.run_files(run)
+            timing = self._timing(run_files)
             if timing is not None:
                 where[run], timings[run] = "done", timing
-            elif is_held(lock_of(self._study, run)):
-                where[run], saved[run] = "running", self._last_saved(run)
+            elif is_held(run_files.lock):
+                where[run], saved[run] = "running", self._last_saved(run_files)
             else:
-                state = results.state_of(self._study, run, self._origins(run))
+                origin = self._origins(run)
+                state = results.state_of(run_files, origin)
                 where[run] = "failed" if state.state == "failed" else "queued"
                 if state.state == "failed":
-                    reasons[run] = results.failure_of(self._study, run) or state.reason
+                    reasons[run] = results.failure_of(run_files, origin) or state.reason
         return Snapshot(self._study, datetime.now(UTC), where, timings, reasons, saved)
 
-    def _timing(self, run: Run) -> Timing | None:
-        changed = _changed(self._study.path("metrics", run))
+    def _timing(self, run_files: RunFiles) -> Timing | None:
+        run, changed = run_files.run, _changed(run_files.metrics)
         if changed is None:
             return None
         if run not in self._timings or self._timings[run][0] != changed:
             self._timings.pop(run, None)
-            if results.state_of(self._study, run, self._origins(run)).state != "done":
+            if results.state_of(run_files, self._origins(run)).state != "done":
                 return None
-            row = results.read_part(self._study, "metrics", run).to_pylist()[0]
+            row = results.read_part(run_files, "metrics").to_pylist()[0]
             images = row["iterations"] * self._study.recipe(run).batch_size
             self._timings[run] = changed, Timing(row["seconds"], images, row["finished_at"])
         return self._timings[run][1]
 
-    def _last_saved(self, run: Run) -> Saved:
-        path = self._study.folder / "checkpoints" / run.name / "checkpoint.json"
-        changed = _changed(path)
+    def _last_saved(self, run_files: RunFiles) -> Saved:
+        run, changed = run_files.run, _changed(run_files.progress)
         if changed is None:
             return Saved()
         if run not in self._saved or self._saved[run][0] != changed:
-            self._saved[run] = changed, read_saved(path)
+            self._saved[run] = changed, read_saved(run_files.progress)
         return self._saved[run][1]
 
 

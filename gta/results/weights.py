@@ -10,7 +10,7 @@ from typing import Any
 
 from gta.errors import GtaError
 from gta.results.parts import DamagedError, ForbiddenError, MissingError, OutdatedError
-from gta.study import Run, Study
+from gta.study import Run, RunFiles, Study
 from gta.study.commands import command
 
 MOST_HEADER = 100_000_000  # bytes, the limit of the format
@@ -23,10 +23,10 @@ def trained_weights(study: Study, run: Run) -> Path | None:
         GtaError: it may not be read, is damaged, or is not of this run and its settings; the
             file stays where it lies.
     """
-    path = study.path("models", run)
+    run_files = study.run_files(run)
     try:
-        check_header(study, run)
-        check_content(path)
+        check_header(run_files)
+        check_content(run_files.weights)
     except MissingError:
         return None
     except ForbiddenError:
@@ -34,10 +34,10 @@ def trained_weights(study: Study, run: Run) -> Path | None:
     except GtaError as error:
         remedy = f"train the run again: `{command(study, 'train', run.name)}`"
         raise error.with_remedy(remedy) from None
-    return path
+    return run_files.weights
 
 
-def check_header(study: Study, run: Run) -> None:
+def check_header(run_files: RunFiles) -> None:
     """Check from its header that a model file is whole and of this run and its settings.
 
     Raises:
@@ -46,12 +46,12 @@ def check_header(study: Study, run: Run) -> None:
         ForbiddenError: it may not be read.
         MissingError: it is not there.
     """
-    path = study.path("models", run)
+    path = run_files.weights
     metadata = read_header(path).get("__metadata__") or {}
-    if metadata.get("run") != run.name:
+    if metadata.get("run") != run_files.run.name:
         owner = metadata.get("run", "which its metadata do not name")
         raise DamagedError(f"belongs to another run, {owner}", where=path)
-    if metadata.get("recipe_digest") != study.digest(run):
+    if metadata.get("recipe_digest") != run_files.digest:
         raise OutdatedError("made with other settings than the config's", where=path)
 
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from gta.files import hold_one
-from gta.study import Run, Study
+from gta.study import RunFiles
 
 
 @contextmanager
-def sole_writer(
-    study: Study, run: Run, on_wait: Callable[[], None] | None = None
-) -> Iterator[None]:
+def sole_writer(run_files: RunFiles, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Be the only process, on whatever node, that writes a run's results.
 
     A job whose head process died may live on while another is started for the same run: the
@@ -26,10 +23,5 @@ def sole_writer(
     Raises:
         GtaError: if the results folder's file system has no locks.
     """
-    with hold_one([lock_of(study, run)], on_wait):
+    with hold_one([run_files.lock], on_wait):
         yield
-
-
-def lock_of(study: Study, run: Run) -> Path:
-    """The lock file that a run's writer holds."""
-    return study.folder / "locks" / f"{run.name}.lock"

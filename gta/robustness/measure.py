@@ -107,7 +107,7 @@ def measure_robustness(
         if run.dataset not in stores:
             stores[run.dataset] = Store(study.store(run.dataset))
         key = _key(study, run, weights, stores[run.dataset])
-        kept = _read(study.path("robustness", run), key)
+        kept = _read(study.run_files(run).path("robustness"), key)
         if kept is None:
             todo[_view(study, run)].append((run, weights, key))
             rows[run] = []  # holds the place
@@ -124,7 +124,7 @@ def measure_robustness(
             if progress is not None:
                 progress(done, total)
         for run, _, key in chunk:
-            _keep(study.path("robustness", run), rows[run], key)
+            _keep(study.run_files(run).path("robustness"), rows[run], key)
     return pa.Table.from_pylist([r for run in rows for r in rows[run]], schema=ROBUSTNESS)
 
 

@@ -29,7 +29,7 @@ from gta.project import find_config, find_project, folder_of, resolve
 from gta.study.check import check
 from gta.study.chosen_methods import StudyMethods, with_relative_paths, with_resolved_paths
 from gta.study.config import COMPUTING, Config, Recipe
-from gta.study.expand import expand, requested_specs
+from gta.study.expand import Cell, expand, requested_specs
 from gta.study.faults import Faults
 from gta.study.kinds import Kind, StudyKinds
 from gta.study.load import (
@@ -42,11 +42,13 @@ from gta.study.load import (
     with_exponents,
 )
 from gta.study.overlays import settled_methods, settled_overrides
-from gta.study.packs import Pack, PackGroup, groups_of, packs_of
+from gta.study.packs import Pack, PackGroup, groups_of, pack_key, pack_name, packs_of
 from gta.study.run import RUN_FIELDS, Run
+from gta.study.run_files import RunFiles
 from gta.study.tables import Declarations, TableSpec
+from gta.study.tuning import Tuning
 
-__all__ = ["RUN_FIELDS", "Pack", "PackGroup", "Recipe", "Run", "Study", "TableSpec"]
+__all__ = ["RUN_FIELDS", "Pack", "PackGroup", "Recipe", "Run", "RunFiles", "Study", "TableSpec"]
 
 # Part of every digest: raise it when the meaning of a recipe changes, so that old results
 # count as stale.
@@ -103,12 +105,10 @@ class Study:
         self.config, self._content = settled_methods(
             self.config, self._content, self.files, self.specs, [*self.methods]
         )
-        self._needs, self._owner = expand(
-            self.config, self.methods, requested, self.file_of, faults
-        )
+        self._expanded = expand(self.config, self.methods, requested, self.file_of, faults)
         faults.raise_any()
         self.config, self._content = settled_overrides(
-            self.config, self._content, self.files, self.runs
+            self.config, self._content, self.files, self._expanded.sorted_runs()
         )
         self._recipes: dict[tuple[Any, ...], Recipe] = {}
         self._digests: dict[tuple[Any, ...], str] = {}
@@ -204,8 +204,30 @@ class Study:
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """All runs of the study, sorted, each once."""
-        return tuple(sorted(frozenset().union(*self._needs.values())))
+        """All runs of the study, sorted, each once.
+
+        With ``tune``, those at lambdas that were chosen when this was first asked for.
+        """
+        every = self._expanded.sorted_runs()
+        return every if self.tuning is None else tuple(filter(self._needed.__contains__, every))
+
+    @cached_property
+    def _needed(self) -> frozenset[Run]:
+        """With ``tune``, the runs that any choice needs, and those that follow from today's."""
+        assert self.tuning is not None
+        return self.tuning.planned | self.tuning.chosen(self.choice)
+
+    @cached_property
+    def tuning(self) -> Tuning | None:
+        """The runs by which lambda is chosen, where the config has some seeds for it."""
+        if self.config.tune is None:
+            return None
+        return Tuning(frozenset(self.config.tune.seeds), self._expanded.of_cell, self.digest)
+
+    @cached_property
+    def choice(self) -> dict[Cell, dict[str, float]]:
+        """With ``tune``, lambda by rule for each cell that is decided; empty without."""
+        return {} if self.tuning is None else self.tuning.read(self.folder)
 
     def find(self, name: str) -> Run:
         """The run of this name.
@@ -218,7 +240,7 @@ class Study:
         return run
 
     def _require(self, run: Run) -> None:
-        if run in self._owner:
+        if run in self._expanded.owner:
             return
         left = self.runs
         for field in RUN_FIELDS:  # the first that no run has together with those before it
@@ -233,8 +255,13 @@ class Study:
             left = alike
 
     def runs_of(self, name: str) -> frozenset[Run]:
-        """The runs that a table or figure needs."""
-        return self._needs[name]
+        """The runs that a table or figure needs; with ``tune``, as ``runs``."""
+        runs = self._expanded.runs[name]
+        return runs if self.tuning is None else runs & self._needed
+
+    def cells_of(self, name: str) -> tuple[Cell, ...]:
+        """The cells of a table or figure, sorted; fields as ``gta.study.run.CELL``."""
+        return self._expanded.cells[name]
 
     @cached_property
     def tables(self) -> dict[str, TableSpec]:
@@ -291,7 +318,7 @@ class Study:
         overrides = enumerate(self.config.overrides)
         matching = tuple(i for i, override in overrides if override.matches(run))
         variant = run.method if run.method in self.config.variants else None
-        return matching, variant, self._owner[run], self._holds_photographs(run.dataset)
+        return matching, variant, self._expanded.owner[run], self._holds_photographs(run.dataset)
 
     def _holds_photographs(self, dataset: str) -> bool:
         return self.dataset_kinds[dataset] != "procedural"
@@ -323,7 +350,7 @@ class Study:
     @cached_property
     def _weighty(self) -> frozenset[Run]:
         return frozenset().union(
-            *(self._needs[name] for name in self.specs if self.needs_weights(name))
+            *(self._expanded.runs[name] for name in self.specs if self.needs_weights(name))
         )
 
     def needs_weights(self, name: str) -> bool:
@@ -364,17 +391,31 @@ class Study:
 
     @cached_property
     def _packs(self) -> dict[tuple[tuple[str, str], ...], Pack]:
-        return packs_of(self.runs, self.config.pack)
+        runs = (run for run in self._expanded.sorted_runs() if run not in self._later)
+        return packs_of(runs, self.config.pack)
+
+    @cached_property
+    def _later(self) -> dict[Run, Pack]:
+        """With ``tune``, the job of each run that may follow from the choice: one run each."""
+        later = () if self.tuning is None else self.tuning.later
+        return {pack.runs[0]: pack for pack in packs_of(later, []).values()}
 
     @property
     def packs(self) -> tuple[Pack, ...]:
         """The training jobs."""
-        return tuple(self._packs.values())
+        later = (self._later[run] for run in self.runs if run in self._later)
+        return (*self._packs.values(), *later)
+
+    @property
+    def possible_packs(self) -> tuple[Pack, ...]:
+        """The training jobs, also those that may follow from a choice that is not made yet."""
+        return (*self._packs.values(), *self._later.values())
 
     @cached_property
     def pack_groups(self) -> list[PackGroup]:
-        """The training rules that the packs need."""
-        return groups_of(self.packs, self.config.pack)
+        """The training rules that the packs need, also those that may follow from a choice."""
+        packs, later = tuple(self._packs.values()), tuple(self._later.values())
+        return [*groups_of(packs, self.config.pack, self._later), *groups_of(later, [])]
 
     def pack(self, wildcards: Mapping[str, str]) -> Pack:
         """The pack with these values of the unpacked fields.
@@ -382,6 +423,10 @@ class Study:
         Raises:
             GtaError: if the study has no such pack.
         """
+        if self._later and wildcards.keys() >= set(RUN_FIELDS):
+            name = "/".join(f"{field}={wildcards[field]}" for field in RUN_FIELDS)
+            if (run := Run.parse(name)) in self._later:
+                return self._later[run]
         fields = [field for field in RUN_FIELDS if field not in self.config.pack]
         if not wildcards.keys() >= set(fields):
             raise GtaError(f"study {self.name}: a job is named by {', '.join(fields)}")
@@ -418,10 +463,14 @@ class Study:
         """A path that the config gives, relative to the project's folder."""
         return resolve(path, self.root)
 
-    def path(self, kind: str, run: Run) -> Path:
-        """Where a run's file of a kind lies: metrics, history, predictions, models."""
-        tail = "model.safetensors" if kind == "models" else "part.parquet"
-        return self.folder.joinpath(kind, run.name, tail)
+    def run_files(self, run: Run) -> RunFiles:
+        """The files of a run.
+
+        Raises:
+            GtaError: if the run is not one of the study's.
+        """
+        digest, job = self.digest(run), pack_name(pack_key(run, self.config.pack))
+        return RunFiles(run, self.folder, digest, self.keeps_weights(run), job)
 
     @property
     def archives_root(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from gta.methods.readings import TapRequest
 from gta.study.config import Recipe
 from gta.study.faults import ConfigError, Faults
 from gta.study.load import merge, validate
-from gta.study.run import Run
+from gta.study.run import Run, cell_of
 
 if TYPE_CHECKING:
     from gta.study import Study
@@ -83,7 +84,9 @@ def _check_part(study: Study, file: str, key: str, recipe: dict[str, Any]) -> No
 def _check_runs(study: Study, faults: Faults) -> None:
     """Check one run of each recipe, source, method and mix."""
     firsts: dict[tuple[Any, ...], Run] = {}
-    for run in study.runs:
+    # Runs of a cell, which follow each other, differ in lambda and seed alone.
+    for _, runs in groupby(study.runs, cell_of):
+        run = next(runs)
         firsts.setdefault((study.recipe_key(run), run.source, run.method, run.mix), run)
     said: set[tuple[str, str]] = set()
     for run in firsts.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -31,7 +32,30 @@ from gta.study.figures import Figures, Segmentation
 from gta.study.robustness import Robustness
 from gta.study.run import RUN_FIELDS, Run
 from gta.study.tables import TableSpec
-from gta.study.values import Lam, Name, Rate, Strict, Title, distinct, new_names, one_of
+from gta.study.values import (
+    DATA,
+    LIFTED,
+    MEASURES,
+    NOTHING,
+    RESULTS,
+    RUNS,
+    SHOWS,
+    SOURCE,
+    TRAINS,
+    WEIGHTS,
+    Lam,
+    Name,
+    Rate,
+    Seed,
+    Share,
+    Strict,
+    Title,
+    distinct,
+    new_names,
+    one_of,
+)
+
+MOST_ITERATIONS = 100_000_000
 
 
 def _ascending(values: tuple[float, float]) -> tuple[float, float]:
@@ -40,13 +64,44 @@ def _ascending(values: tuple[float, float]) -> tuple[float, float]:
     return values
 
 
-Positive = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Deviation = Annotated[float, Field(ge=0.001, le=10)]
 # owner/model, timm's own model, or owner/model/file; a revision behind it
-_HUB = r"^(hf[-_]hub:)?([\w.-]+|[\w.-]+/[\w.-]+(/[\w.-]+)*)(@[\w./-]+)?$"
-# whole, or its first digits
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8,64}$"), AfterValidator(str.lower)]
-Range = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
+HUB = r"^(hf[-_]hub:)?([\w.-]+|[\w.-]+/[\w.-]+(/[\w.-]+)*)(@[\w./-]+)?$"
+SHA256 = r"^[0-9a-fA-F]{8,64}$"  # whole, or its first digits
+Sha256 = Annotated[str, Field(pattern=SHA256), AfterValidator(str.lower)]
+Area = Annotated[float, Field(gt=0, le=1)]
+AreaRange = Annotated[tuple[Area, Area], AfterValidator(_ascending)]
+Ratio = Annotated[float, Field(ge=0.01, le=100)]
+RatioRange = Annotated[tuple[Ratio, Ratio], AfterValidator(_ascending)]
+# timm reads over what it does not know, so form and bounds are checked here
+RANDAUGMENT = r"^rand(-(m|n|p|mstd|mmax|inc)[0-9]+(\.[0-9]+)?)+$"
+# least and largest value of each of its options, and whether it is a whole number
+RANDAUGMENT_BOUNDS: dict[str, tuple[int, int, bool]] = {
+    "m": (0, 30, True),
+    "n": (1, 16, True),
+    "p": (0, 1, False),
+    "mstd": (0, 1000, False),
+    "mmax": (1, 30, True),
+    "inc": (0, 1, True),
+}
+
+
+def _randaugment(policy: str) -> str:
+    """The policy, if timm can read all of its options; else a ValueError."""
+    options = [re.match(r"([a-z]+)(.*)", part) for part in policy.split("-")[1:]]
+    names = [option[1] for option in options if option]
+    if len({*names}) != len(names):
+        raise ValueError(f"{policy!r} gives an option twice")
+    for option in filter(None, options):
+        least, most, whole = RANDAUGMENT_BOUNDS[option[1]]
+        if (whole and "." in option[2]) or not least <= float(option[2]) <= most:
+            number = "a whole number" if whole else "a number"
+            raise ValueError(f"{policy!r}: {option[1]} is {number} from {least} to {most}")
+    return policy
+
+
+RandAugmentPolicy = Annotated[str, Field(pattern=RANDAUGMENT), AfterValidator(_randaugment)]
 
 
 def _architecture(name: str) -> str:
@@ -62,17 +117,30 @@ def _architecture(name: str) -> str:
 
 
 class Augment(Strict):
-    """Training augmentation, on images of the store (section 4.1; DeiT where silent)."""
+    """Training augmentation, on images of the store (section 4.1; DeiT where silent).
+
+    Attributes:
+        crop: ``random_resized_crop`` cuts a box of random area and shape and resizes it;
+            ``resize`` brings the whole image to the size; ``none`` takes images as they are.
+        scale: least and largest share of the image's area in a random crop.
+        ratio: least and largest width over height of a random crop.
+        shift: pixels by which an image is moved at most, for ``crop: none``.
+        flip: probability of a horizontal flip.
+        randaugment: RandAugment in timm's form, as ``rand-m9-mstd0.5-inc1``: magnitude ``m`` (0 to
+            30), operations ``n`` (1 to 16), their probability ``p``, the magnitude's standard
+            deviation ``mstd``, its upper bound ``mmax`` (default 10), and ``inc1`` for operations
+            that grow with it. ``null``: none.
+        randaugment_on: where RandAugment is done: on the ``host`` by Pillow, or by torchvision on
+            the ``device`` of the model, which interpolates bilinearly.
+        interpolation: of resizing.
+    """
 
     crop: Literal["none", "resize", "random_resized_crop"] = "random_resized_crop"
-    scale: Range = (0.08, 1.0)
-    ratio: Range = (0.75, 1.3333)
-    shift: Annotated[int, Field(ge=0)] = 0
-    flip: Annotated[float, Field(ge=0, le=1)] = 0.5
-    # timm reads over what it does not know, so the form is held here
-    randaugment: (
-        Annotated[str, Field(pattern=r"^rand(-(m|n|p|mstd|mmax|inc)[0-9]+(\.[0-9]+)?)+$")] | None
-    ) = None
+    scale: AreaRange = (0.08, 1.0)
+    ratio: RatioRange = (0.75, 1.3333)
+    shift: Annotated[int, Field(ge=0, le=1024)] = 0
+    flip: Share = 0.5
+    randaugment: RandAugmentPolicy | None = None
     # at its default no part of a digest: results from before there was a choice stand
     randaugment_on: Annotated[
         Literal["host", "device"], Field(exclude_if=lambda value: value == "host")
@@ -81,30 +149,49 @@ class Augment(Strict):
 
 
 class Evaluation(Strict):
-    """How test images are brought to the model's size: resize, then centre crop."""
+    """How test images are brought to the model's size: resize, then centre crop.
 
-    resize: Annotated[int, Field(gt=0)] | None = None
+    Attributes:
+        resize: pixels of the shorter side before the crop. ``null``: rendered images are taken as
+            they are, photographs are resized to 8/7 of ``image_size``.
+        interpolation: of resizing.
+    """
+
+    resize: Annotated[int, Field(ge=1, le=8192)] | None = None
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
 
 
 class TransMixSettings(Strict):
-    """Mixing probabilities and beta parameters of TransMix."""
+    """Mixing probabilities and beta parameters of TransMix.
 
-    mixup: Annotated[float, Field(gt=0)] = 0.8
-    cutmix: Annotated[float, Field(gt=0)] = 1.0
-    switch_prob: Annotated[float, Field(ge=0, le=1)] = 0.5
+    Attributes:
+        mixup: both parameters of Mixup's beta distribution.
+        cutmix: both parameters of CutMix's beta distribution.
+        switch_prob: probability that a batch gets CutMix, whose labels follow the attention,
+            instead of Mixup.
+    """
+
+    mixup: Annotated[float, Field(gt=0, le=100)] = 0.8
+    cutmix: Annotated[float, Field(gt=0, le=100)] = 1.0
+    switch_prob: Share = 0.5
 
 
 class MixupCutmixSettings(Strict):
     """Mixup and CutMix in turn: alphas of their Beta distributions (0: off) and probabilities.
 
     The defaults are DeiT's and the list of facebookresearch/dino#81.
+
+    Attributes:
+        mixup: both parameters of Mixup's beta distribution; 0: no Mixup.
+        cutmix: both parameters of CutMix's beta distribution; 0: no CutMix.
+        prob: probability that a batch is mixed.
+        switch_prob: probability that a mixed batch gets CutMix instead of Mixup.
     """
 
-    mixup: Annotated[float, Field(ge=0)] = 0.8
-    cutmix: Annotated[float, Field(ge=0)] = 1.0
-    prob: Annotated[float, Field(ge=0, le=1)] = 1.0
-    switch_prob: Annotated[float, Field(ge=0, le=1)] = 0.5
+    mixup: Annotated[float, Field(ge=0, le=100)] = 0.8
+    cutmix: Annotated[float, Field(ge=0, le=100)] = 1.0
+    prob: Share = 1.0
+    switch_prob: Share = 0.5
 
     @model_validator(mode="after")
     def _mixes(self) -> MixupCutmixSettings:
@@ -114,36 +201,76 @@ class MixupCutmixSettings(Strict):
 
 
 class Recipe(Strict):
-    """Every setting of a training run; all but ``COMPUTING`` change its numbers."""
+    """Every setting of a training run; all but ``COMPUTING`` change its numbers.
+
+    Attributes:
+        architecture: the ViT: a name of the catalog, or timm's. May be left out where all sources
+            have the same.
+        image_size: height and width of the model's input, pixels; a multiple of its patch.
+        mean: subtracted from red, green and blue, which lie in 0 to 1.
+        std: by which red, green and blue are then divided.
+        batch_size: images of a step; even where batches are mixed.
+        iterations: steps of training.
+        lr: peak learning rate of the backbone (AdamW), which falls along a half cosine.
+        head_lr_multiple: learning rate of the head, as a multiple of ``lr``.
+        min_lr: learning rate at the end, not above ``lr``.
+        warmup_iterations: steps in which the learning rate rises; fewer than ``iterations``.
+        layer_decay: factor of the learning rate from a block to the one below it; 1: none.
+        warmup_lr: learning rate at the first step, not above ``lr``; ``null``: ``lr`` divided by
+            ``warmup_iterations``.
+        weight_decay: AdamW's, on weights of more than one dimension.
+        betas: AdamW's.
+        label_smoothing: share of the label that is spread over all classes.
+        drop_path: probability of dropping a block's branch, rising linearly from the first block
+            (0) to the last.
+        head_init_std: standard deviation of the new head's weights.
+        precision: type of the products; weights, moments and penalties are float32.
+        tf32: whether a GPU may round float32 products to TF32.
+        micro_batch: images whose gradients are taken at once. ``null``: the whole batch; ``auto``:
+            halved each time that a GPU runs out of memory.
+        channels_last: whether images and the patch embedding are stored channels last.
+        compile: whether training uses ``torch.compile``.
+        augment: how training images are changed.
+        repeated_augmentation: how often each image stands in a batch, changed anew each time.
+        evaluation: how test images are brought to ``image_size``.
+        base_mix: what ``none`` in a table's ``mix`` means. Runs with ``transmix`` are mixed by it
+            alone.
+        mixup_cutmix: settings of ``base_mix: mixup_cutmix``: timm's Mixup and CutMix.
+        transmix: settings of the mix ``transmix``.
+    """
 
     architecture: str
-    image_size: Annotated[int, Field(gt=0)]
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
-    batch_size: Annotated[int, Field(gt=0)]
-    iterations: Annotated[int, Field(gt=0)]
-    lr: Annotated[float, Field(gt=0)]
-    head_lr_multiple: Annotated[float, Field(gt=0)] = 1.0
-    min_lr: Annotated[float, Field(ge=0)] = 0.0
-    warmup_iterations: Annotated[int, Field(ge=0)] = 0
+    image_size: Annotated[int, Field(ge=1, le=4096)]
+    mean: tuple[Share, Share, Share] = (0.485, 0.456, 0.406)
+    std: tuple[Deviation, Deviation, Deviation] = (0.229, 0.224, 0.225)
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    iterations: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)]
+    lr: Annotated[float, Field(gt=0, le=100)]
+    head_lr_multiple: Annotated[float, Field(gt=0, le=10_000)] = 1.0
+    min_lr: Annotated[float, Field(ge=0, le=100)] = 0.0
+    warmup_iterations: Annotated[int, Field(ge=0, le=MOST_ITERATIONS)] = 0
     # Keys with `exclude_if` came later: at their defaults they are no part of a digest, so that
     # older results stand.
     layer_decay: Annotated[float, Field(gt=0, le=1, exclude_if=lambda value: value == 1)] = 1.0
     warmup_lr: Annotated[
-        Annotated[float, Field(ge=0)] | None, Field(exclude_if=lambda value: value is None)
+        Annotated[float, Field(ge=0, le=100)] | None, Field(exclude_if=lambda value: value is None)
     ] = None
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0, le=100)] = 0.05
     betas: tuple[Decay, Decay] = (0.9, 0.999)
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    head_init_std: Annotated[float, Field(ge=0)] = 0.02
+    label_smoothing: Decay = 0.0
+    drop_path: Decay = 0.0
+    head_init_std: Annotated[float, Field(ge=0, le=100)] = 0.02
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     tf32: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
-    micro_batch: Annotated[int, Field(gt=0)] | Literal["auto"] | None = None
-    channels_last: bool = False
-    compile: bool = False
+    micro_batch: Annotated[
+        Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] | None, NOTHING
+    ] = None
+    channels_last: Annotated[bool, NOTHING] = False
+    compile: Annotated[bool, NOTHING] = False
     augment: Augment = Augment()
-    repeated_augmentation: Annotated[int, Field(ge=1, exclude_if=lambda value: value == 1)] = 1
+    repeated_augmentation: Annotated[
+        int, Field(ge=1, le=100, exclude_if=lambda value: value == 1)
+    ] = 1
     evaluation: Evaluation = Evaluation()
     base_mix: Annotated[
         Literal["none", "mixup_cutmix"], Field(exclude_if=lambda value: value == "none")
@@ -160,6 +287,11 @@ class Recipe(Strict):
     def _keys_fit(self) -> Recipe:
         if self.warmup_iterations >= self.iterations:
             raise ValueError("warmup_iterations must be below iterations")
+        for key in ("min_lr", "warmup_lr"):
+            if (getattr(self, key) or 0) > self.lr:
+                raise ValueError(f"{key} must not be above lr")
+        if self.augment.shift >= self.image_size:
+            raise ValueError("augment.shift must be below image_size")
         if self.evaluation.resize is not None and self.evaluation.resize < self.image_size:
             raise ValueError("evaluation.resize must not be below image_size")
         return self
@@ -191,7 +323,16 @@ COMPUTING = frozenset({"micro_batch", "channels_last", "compile"})
 
 
 class Override(Strict):
-    """Recipe keys for the runs that match every given field; later overrides win."""
+    """Recipe keys for the runs that match every given field; later overrides win.
+
+    Attributes:
+        dataset: names; left out: all datasets, and likewise for the other fields.
+        rate: percentages.
+        source: names.
+        method: names.
+        mix: names.
+        recipe: keys laid over the study's recipe.
+    """
 
     dataset: list[Name] | None = None
     rate: list[Rate] | None = None
@@ -207,36 +348,73 @@ class Override(Strict):
 
 
 class Split(Strict):
-    """Which training images a rate keeps and which are held out."""
+    """Which training images a rate keeps and which are held out.
+
+    Attributes:
+        kind: ``random``, or ``bss``: the published lists of thuml/Batch-Spectral-Shrinkage.
+        seed: ``run``: each run's own; a number: one draw for all seeds.
+        heldout: images held out at most, from those that the rate leaves over, where the dataset
+            has no held-out split of its own.
+    """
 
     kind: Literal["random", "bss"] = "random"
-    seed: Literal["run"] | Annotated[int, Field(ge=0)] = "run"
-    heldout: Annotated[int, Field(ge=0)] = 500
+    seed: Literal["run"] | Seed = "run"
+    heldout: Annotated[int, Field(ge=0, le=1_000_000)] = 500
+
+
+class Tune(Strict):
+    """Lambda chosen on some of the seeds; what is chosen runs on all of them.
+
+    Attributes:
+        seeds: of the study's ``seeds``, not all.
+    """
+
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(distinct)]
 
 
 class Procedural(Strict):
-    """The rendered data sets: seed and, for quick trials, size."""
+    """The rendered datasets: seed and, for quick trials, size.
 
-    seed: Annotated[int, Field(ge=0)] = 0
-    train_per_class: Annotated[int, Field(gt=0)] | None = None
-    heldout_images: Annotated[int, Field(gt=0)] | None = None
-    test_images: Annotated[int, Field(gt=0)] | None = None
+    Attributes:
+        seed: of all that is rendered.
+        train_per_class: training images of each class; ``null``: the dataset's own number.
+        heldout_images: held-out images; ``null``: the dataset's own number.
+        test_images: test images; ``null``: the dataset's own number.
+    """
+
+    seed: Seed = 0
+    train_per_class: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    heldout_images: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    test_images: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 class Images(Strict):
-    """How photographs are stored, and what a damaged file or another number of them does."""
+    """How photographs are stored, and what a damaged file or another number of them does.
 
-    short_side: Annotated[int, Field(gt=0)] | None = 256
+    Attributes:
+        short_side: pixels; larger images are shrunk to it when they are prepared. ``null`` keeps
+            all.
+        damaged: whether an image that cannot be read is an error, or left out.
+        counts: ``published``: classes and images must be as many as the paper says.
+    """
+
+    short_side: Annotated[int, Field(ge=1, le=8192)] | None = 256
     damaged: Literal["stop", "leave_out"] = "stop"
-    counts: Literal["published", "any"] = "published"
+    counts: Annotated[Literal["published", "any"], NOTHING] = "published"
 
 
 class OwnSplit(Strict):
-    """Test and held-out images drawn from a dataset without splits: percent of each class."""
+    """Test and held-out images drawn from a dataset without splits: percent of each class.
+
+    Attributes:
+        test: percent of each class's images to test on.
+        heldout: percent of each class's images to hold out.
+        seed: of the draw.
+    """
 
     test: Annotated[float, Field(gt=0, lt=100)]
     heldout: Annotated[float, Field(ge=0, lt=100)] = 0.0
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _some_train(self) -> OwnSplit:
@@ -246,14 +424,23 @@ class OwnSplit(Strict):
 
 
 class OwnDataset(Strict):
-    """A dataset of the user's own: a folder ``train/class/image`` or a CSV path, label, split."""
+    """A dataset of the user's own: a folder ``train/class/image`` or a CSV path, label, split.
 
-    title: Title
+    Attributes:
+        title: name in tables and figures.
+        path: of the folder or the CSV file, relative to the project.
+        domain: whether the sources' pre-training data look like it; ``gta data list`` shows it.
+        mask_void: value of mask pixels that count as neither object nor background.
+        split: how test images are drawn; ``null``: the files have splits.
+        duplicates: whether equal files in several splits or classes are an error, or kept.
+    """
+
+    title: Annotated[Title, SHOWS]
     path: str
-    domain: Literal["near", "far"] = "near"
+    domain: Annotated[Literal["near", "far"], NOTHING] = "near"
     mask_void: Annotated[int, Field(ge=1, le=255)] | None = None
     split: OwnSplit | None = None
-    duplicates: Literal["stop", "keep"] = "stop"
+    duplicates: Annotated[Literal["stop", "keep"], NOTHING] = "stop"
 
     @property
     def info(self) -> DatasetInfo:
@@ -271,17 +458,31 @@ class OwnDataset(Strict):
 
 
 class OwnSource(Strict):
-    """A source of the user's: a file, an address, or a name that timm has on the hub."""
+    """A source of the user's: a file, an address, or a name that timm has on the hub.
 
-    title: Title
+    Attributes:
+        title: name in tables and figures.
+        architecture: the ViT: a name of the catalog, or timm's.
+        file: of the checkpoint: a bare name lies in the weights folder, else a path relative to
+            the project. One of ``file``, ``url`` and ``hub`` is given.
+        url: from which the checkpoint is fetched.
+        hub: owner/model, or a model of timm's; ``@revision`` may follow.
+        sha256: digest of the file, whole or its first digits.
+        key: of the weights in the file, where it holds several sets.
+        in_channels: channels of the file's patch embedding that are red, green and blue.
+        heads: attention heads, where the file was trained with another number than the
+            architecture's.
+    """
+
+    title: Annotated[Title, SHOWS]
     architecture: str
     file: str | None = None
     url: Annotated[str, Field(pattern=r"^https?://[^?#]+/[^/?#]+(\?[^#]*)?$")] | None = None
-    hub: Annotated[str, Field(pattern=_HUB)] | None = None
+    hub: Annotated[str, Field(pattern=HUB)] | None = None
     sha256: Sha256 | None = None
     key: str | None = None
-    in_channels: tuple[Annotated[int, Field(ge=0)], ...] | None = None
-    heads: Annotated[int, Field(gt=0)] | None = None
+    in_channels: tuple[Annotated[int, Field(ge=0, le=1023)], ...] | None = None
+    heads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
     @field_validator("architecture")
     @classmethod
@@ -322,7 +523,12 @@ def _file_name(url: str) -> str:
 
 
 class Restriction(Strict):
-    """A table on fewer data sets or rates than the study has."""
+    """A table on fewer datasets or rates than the study has.
+
+    Attributes:
+        datasets: those that it keeps; left out: all.
+        rates: those that it keeps; left out: all.
+    """
 
     datasets: list[Name] | None = None
     rates: list[Rate] | None = None
@@ -332,26 +538,38 @@ Grid = Annotated[list[Lam], Field(min_length=1), AfterValidator(distinct)]
 
 
 class MethodSettings(Strict):
-    """Lambdas to try with a method; its own settings are added from its class's fields."""
+    """Lambdas to try with a method; its own settings are added from its class's fields.
 
-    grid: Grid | None = None
+    Attributes:
+        grid: λ to try; left out: the method's own grid.
+    """
+
+    grid: Annotated[Grid | None, RUNS] = None
 
 
 class OwnMethod(Strict):
     """A method of the user's: a Python file; ``gta.methods.Method`` says how to write one.
 
     ``title`` and ``grid`` override those of the class.
+
+    Attributes:
+        file: relative to this config.
+        title: name in tables and figures; left out: the class's.
+        grid: λ to try; left out: the class's.
     """
 
     file: str
-    title: Title | None = None
-    grid: Grid | None = None
+    title: Annotated[Title | None, SHOWS] = None
+    grid: Annotated[Grid | None, RUNS] = None
 
 
 class OwnKind(Strict):
     """A kind of table or figure of the user's: a Python file.
 
     ``gta.tables.kinds.TableKind`` and ``gta.figures.kinds.FigureKind`` say how to write one.
+
+    Attributes:
+        file: relative to this config.
     """
 
     file: str
@@ -367,49 +585,108 @@ class Variant(Strict):
     """
 
     of: Name
-    title: str
+    title: Annotated[Title, SHOWS]
     recipe: dict[str, Any] = {}
 
 
 class Config(Strict):
-    """A whole study, as its YAML file says it."""
+    """A whole study, as its YAML file says it.
 
-    study: Name
-    own_datasets: dict[Name, OwnDataset] = {}
-    own_sources: dict[Name, OwnSource] = {}
-    own_methods: dict[Name, OwnMethod] = {}
-    variants: dict[Name, Variant] = {}
-    own_kinds: dict[Name, OwnKind] = {}
-    own_tables: dict[Name, TableSpec] = {}
-    own_figures: dict[Name, TableSpec] = {}
-    digests: dict[str, Sha256] = {}
-    architectures: dict[Name, str] = {}
-    datasets: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
-    rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct)]
-    seeds: Annotated[
-        list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)
-    ]
-    sources: Annotated[dict[Name, Name], Field(min_length=1)]
-    methods: dict[Name, dict[str, Any] | None] = {}
-    extra_methods: Annotated[list[Name], AfterValidator(distinct)] = []
-    recipe: Recipe
-    recipe_sources: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
-    overrides: list[Override] = []
-    split: Split = Split()
-    procedural: Procedural = Procedural()
-    images: Images = Images()
-    heldout_every: Annotated[int, Field(ge=0)] = 0
-    checkpoint_seconds: Annotated[float, Field(gt=0)] = 300.0
-    threads: Annotated[int, Field(gt=0)] = 1
-    pack: Annotated[list[Name], AfterValidator(distinct)] = []
-    tables: Annotated[list[Name], AfterValidator(distinct)]
-    figures: Annotated[list[Name], AfterValidator(distinct)] = []
-    restrict: dict[Name, Restriction] = {}
-    tables_file: str = "config/tables.yaml"
-    keep_weights: Literal["none", "figures", "all"] = "figures"
-    figure_settings: Figures = Figures()
-    segmentation: Segmentation = Segmentation()
-    robustness: Robustness = Robustness()
+    Attributes:
+        study: name, and that of its folder in ``results``.
+        own_datasets: datasets that the catalog lacks.
+        own_sources: sources that the catalog lacks.
+        own_methods: methods of the user's own, each in a Python file. Name them in
+            ``extra_methods`` too, so that they join the tables of methods.
+        variants: methods under another name, with recipe keys of their own.
+        own_kinds: kinds of tables and figures of the user's own, each in a Python file.
+        own_tables: stanzas of tables, as in ``tables.yaml``; made without being named in
+            ``tables``.
+        own_figures: stanzas of figures, as in ``tables.yaml``; made without being named in
+            ``figures``.
+        digests: SHA-256 by file, whole or its first digits, that an archive is held to in place of
+            the published digest.
+        architectures: which model a source of the catalog is, in place of the published one.
+        datasets: names of the catalog or of ``own_datasets``.
+        rates: percent of the training images of each class: ``ceil(n_c * rate / 100)``.
+        seeds: of head, order, augmentation and, with ``split.seed: run``, subset.
+        tune: lambda chosen, by both rules, on some of the ``seeds``; what is chosen runs on all.
+            Left out: chosen on all.
+        sources: the source in each role that tables name: ``main``, ``other_ssl``,
+            ``supervised``.
+        methods: which methods run, as a list of names, or as names with their settings and grids.
+            Left out: all that the tables name.
+        extra_methods: methods that join the tables that are open to them (``extra: true``), as
+            ``linear_probe``.
+        recipe: every training setting.
+        recipe_sources: where each choice comes from, as keys of ``recipe``; stands under the
+            tables.
+        overrides: recipe keys for the runs that match.
+        split: which training images a rate keeps and which are held out.
+        procedural: seed and size of the rendered datasets.
+        images: how photographs are stored.
+        heldout_every: iterations between measurements of held-out accuracy during training; 0:
+            none.
+        checkpoint_seconds: between checkpoints of a training job.
+        threads: CPU threads of a training job.
+        pack: fields of a run that share one job, whose runs train on the same batches; none: a
+            job a run.
+        tables: names of tables to make.
+        figures: names of figures to make.
+        restrict: tables and figures on fewer datasets or rates; ``null`` in an overlay lifts all.
+        tables_file: where tables and figures are declared.
+        keep_weights: which trained weights are kept: ``none``, those that tables and ``figures``
+            need, or ``all``.
+        figure_settings: which images figures show.
+        segmentation: how the models' attention is compared with object masks.
+        robustness: which corruptions of test images models are tested on.
+    """
+
+    study: Annotated[Name, RESULTS]
+    own_datasets: Annotated[dict[Name, OwnDataset], DATA] = {}
+    own_sources: Annotated[dict[Name, OwnSource], SOURCE] = {}
+    own_methods: Annotated[dict[Name, OwnMethod], TRAINS] = {}
+    variants: Annotated[dict[Name, Variant], TRAINS] = {}
+    own_kinds: Annotated[dict[Name, OwnKind], SHOWS] = {}
+    own_tables: Annotated[dict[Name, TableSpec], RUNS] = {}
+    own_figures: Annotated[dict[Name, TableSpec], RUNS] = {}
+    digests: Annotated[dict[str, Sha256], DATA] = {}
+    architectures: Annotated[dict[Name, str], SOURCE] = {}
+    datasets: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct), RUNS]
+    rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct), RUNS]
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(distinct), RUNS]
+    tune: Annotated[Tune | None, RUNS] = None
+    sources: Annotated[dict[Name, Name], Field(min_length=1), RUNS]
+    methods: Annotated[dict[Name, dict[str, Any] | None], TRAINS] = {}
+    extra_methods: Annotated[list[Name], AfterValidator(distinct), RUNS] = []
+    recipe: Annotated[Recipe, TRAINS]
+    recipe_sources: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], SHOWS] = {}
+    overrides: Annotated[list[Override], TRAINS] = []
+    split: Annotated[Split, TRAINS] = Split()
+    procedural: Annotated[Procedural, DATA] = Procedural()
+    images: Annotated[Images, DATA] = Images()
+    heldout_every: Annotated[int, Field(ge=0, le=MOST_ITERATIONS), NOTHING] = 0
+    checkpoint_seconds: Annotated[float, Field(gt=0, le=2_592_000), NOTHING] = 300.0
+    threads: Annotated[int, Field(ge=1, le=1024), NOTHING] = 1
+    pack: Annotated[list[Name], AfterValidator(distinct), NOTHING] = []
+    tables: Annotated[list[Name], AfterValidator(distinct), RUNS]
+    figures: Annotated[list[Name], AfterValidator(distinct), RUNS] = []
+    restrict: Annotated[dict[Name, Restriction], LIFTED, RUNS] = {}
+    tables_file: Annotated[str, RUNS] = "config/tables.yaml"
+    keep_weights: Annotated[Literal["none", "figures", "all"], WEIGHTS] = "figures"
+    figure_settings: Annotated[Figures, SHOWS] = Figures()
+    segmentation: Annotated[Segmentation, MEASURES] = Segmentation()
+    robustness: Annotated[Robustness, MEASURES] = Robustness()
+
+    @field_validator("tune")
+    @classmethod
+    def _some_seeds(cls, value: Tune | None, info: ValidationInfo) -> Tune | None:
+        seeds = info.data.get("seeds", [])
+        for seed in value.seeds if value is not None else ():
+            one_of(str(seed), "seed of the study", map(str, seeds))
+        if value is not None and len(value.seeds) == len(seeds):
+            raise ValueError("names all seeds; leave `tune` out, or leave one of the seeds out")
+        return value
 
     @field_validator("recipe_sources")
     @classmethod
@@ -422,12 +699,6 @@ class Config(Strict):
                     model = Recipe.model_fields[section].annotation
                     one_of(inner, f"key of recipe.{section}", getattr(model, "model_fields", ()))
         return values
-
-    @field_validator("restrict", mode="before")
-    @classmethod
-    def _lifted(cls, value: Any) -> Any:
-        # `restrict: null` in an overlay lifts the restrictions of the study it is laid over
-        return {} if value is None else value
 
     @field_validator("own_datasets")
     @classmethod

@@ -12,11 +12,11 @@ from gta.study.load import read_yaml
 FOLDER = Path("config")
 
 
-def known(folder: Path = FOLDER, but: Container[Path] = ()) -> Iterator[tuple[Path, ...]]:
+def discover(folder: Path = FOLDER, but: Container[Path] = ()) -> Iterator[tuple[Path, ...]]:
     """The config files of each study in a folder: its own, or those that it is laid over.
 
     A file that leaves keys out that every study needs is an overlay; ``<name>-<what>.yaml`` is
-    laid over ``<name>.yaml``. A file that names no study, such as ``tables.yaml``, is no config.
+    laid over ``<name>.yaml``. A file that names no study, such as ``tables.yaml``, is not a config.
 
     Args:
         folder: of the configs.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from gta.errors import GtaError
-from gta.study.yaml_files import quoted
+from gta.study.yaml_files import quoted, redacted
 
 MOST_NAMED = 40  # names that a message lists
 
@@ -108,17 +107,12 @@ def described(model: type[BaseModel], location: Sequence[Any], faults: list[Erro
             _WANTED.get(fault["type"], fault["msg"].removeprefix("Input ")) for fault in faults
         )
     )
-    return f"{redacted(_as_written(first['input']))} {wanted}"
+    return f"{_as_written(first['input'])} {wanted}"
 
 
 def _as_written(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = redacted(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 60 and text.isprintable() else quoted(text)
-
-
-def redacted(text: str) -> str:
-    """``text`` without the user names and passwords of addresses in it."""
-    return re.sub(r"//[^/@\s\"']*@", "//…@", text)
 
 
 # pydantic speaks of JSON's types; the user wrote YAML

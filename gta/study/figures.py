@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from gta.catalog import DATASETS, PROTOCOLS, Protocol
-from gta.study.values import Name, Strict, distinct, new_names, one_of
+from gta.study.values import LIFTED, Name, Seed, Strict, distinct, new_names, one_of
 
 
 class OwnProtocol(Strict):
-    """A protocol of the user's; see ``gta.catalog.Protocol``."""
+    """A protocol of the user's; see ``gta.catalog.Protocol``.
+
+    Attributes:
+        mass: share of the attention that the chosen patches hold.
+        heads: ``best``: the head with the best Jaccard index of each image; ``mean``: the mean
+            over heads of the attention.
+        ignore_void: whether void pixels are left out; else they count as background.
+        size: height and width, pixels, that images and masks are resized to; ``null``: the view of
+            the tests.
+    """
 
     mass: Annotated[float, Field(gt=0, le=1)]
     heads: Literal["best", "mean"] = "best"
     ignore_void: bool = False
-    size: Annotated[int, Field(gt=0)] | None = None
+    size: Annotated[int, Field(ge=1, le=4096)] | None = None
 
 
 class Segmentation(Strict):
-    """Whose masks the models' attention is held against, and how (table 4, figure 3).
+    """Whose masks the models' attention is compared with, and how (table 4, figure 3).
 
-    ``dataset`` is that of the masks; None takes each data set's own, in the view of its tests.
-    ``lambdas`` measures the runs at all lambdas, or at those alone that accuracy chose. Figure 3
-    draws the first protocol.
+    Attributes:
+        dataset: whose masks: ``voc12``, for example; ``null``: each dataset's own, in the view of
+            its tests.
+        own_protocols: protocols of the user's own.
+        protocols: ``sar``, ``ipvit``, each also ``…_without_void`` (void pixels are left out,
+            where the public code counts them as background), or own ones. Figure 3 draws the
+            first.
+        lambdas: whether runs at ``all`` λ are measured, or at the ``chosen`` ones alone.
     """
 
     dataset: Name | None = None
@@ -60,29 +74,28 @@ class Segmentation(Strict):
 
 
 class Pictures(Strict):
-    """Which test images a figure shows: how many, drawn by which seed, or by name."""
+    """Which test images a figure shows: how many, drawn by which seed, or by name.
 
-    images: Annotated[int, Field(gt=0)] = 6
-    seed: Annotated[int, Field(ge=0)] = 0
-    chosen: dict[Name, Annotated[list[str], Field(min_length=1)]] = {}
+    Attributes:
+        images: how many.
+        seed: of the draw.
+        chosen: names of images by dataset, as they stand below the images (their last part is
+            enough), in place of a draw.
+    """
 
-    @field_validator("chosen", mode="before")
-    @classmethod
-    def _drawn(cls, value: Any) -> Any:
-        # `chosen: null` goes back to images drawn by the seed
-        return {} if value is None else value
+    images: Annotated[int, Field(ge=1, le=100)] = 6
+    seed: Seed = 0
+    chosen: Annotated[dict[Name, Annotated[list[str], Field(min_length=1)]], LIFTED] = {}
 
 
 class Figures(Pictures):
-    """What the figures show, and where one of them shows something else."""
+    """What the figures show, and where one of them shows something else.
 
-    each: dict[Name, Pictures] = {}
+    Attributes:
+        each: settings of one figure alone, by its name.
+    """
 
-    @field_validator("each", mode="before")
-    @classmethod
-    def _lifted(cls, value: Any) -> Any:
-        # `each: null` in an overlay lifts what the study it is laid over says
-        return {} if value is None else value
+    each: Annotated[dict[Name, Pictures], LIFTED] = {}
 
     def of(self, figure: str) -> Pictures:
         """The settings of one figure."""

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from gta.catalog import SOURCES
 from gta.errors import GtaError
+from gta.study.credentials import with_credentials
 from gta.study.faults import Faults, described, is_type_tag
 from gta.study.yaml_files import read_yaml, with_exponents
 
@@ -47,7 +48,7 @@ def read_configs(files: Sequence[Path]) -> dict[str, Any]:
     """
     merged: dict[str, Any] = {}
     for position, path in enumerate(files):
-        content = read_yaml(path)
+        content = with_credentials(read_yaml(path), path)
         if position and content.get("study") in (None, merged.get("study")):
             raise GtaError(
                 f"{path}: study: an overlay must name a study of its own, "

@@ -9,23 +9,26 @@ from itertools import product
 
 from gta.study.run import RUN_FIELDS, Run
 
+PackKey = tuple[tuple[str, str], ...]
+"""Name and text of the fields that are not packed."""
+
 
 @dataclass(frozen=True)
 class Pack:
     """Runs that differ only in the packed fields and train in one job.
 
     Attributes:
-        key: text of the fields that are not packed, by name.
+        key: see ``PackKey``.
         runs: the runs, sorted.
     """
 
-    key: tuple[tuple[str, str], ...]
+    key: PackKey
     runs: tuple[Run, ...]
 
     @property
     def name(self) -> str:
         """A path tail, e.g. ``dataset=mini_near/rate=15/seed=0``."""
-        return "/".join(f"{field}={value}" for field, value in self.key) or "all"
+        return pack_name(self.key)
 
 
 @dataclass(frozen=True)
@@ -46,26 +49,43 @@ class PackGroup:
         return "/".join(f"{field}={{{field}}}" for field in self.wildcards) or "all"
 
 
-def packs_of(runs: Iterable[Run], packed: Sequence[str]) -> dict[tuple[tuple[str, str], ...], Pack]:
+def pack_key(run: Run, packed: Collection[str]) -> PackKey:
+    """The fields of a run that are not packed, as text."""
+    return tuple((field, run.text(field)) for field in RUN_FIELDS if field not in packed)
+
+
+def pack_name(key: PackKey) -> str:
+    """A key as a path tail."""
+    return "/".join(f"{field}={value}" for field, value in key) or "all"
+
+
+def packs_of(runs: Iterable[Run], packed: Sequence[str]) -> dict[PackKey, Pack]:
     """Group runs by the fields that are not packed."""
-    members: dict[tuple[tuple[str, str], ...], list[Run]] = defaultdict(list)
-    kept = [field for field in RUN_FIELDS if field not in packed]
+    members: dict[PackKey, list[Run]] = defaultdict(list)
     for run in sorted(runs):
-        members[tuple((field, run.text(field)) for field in kept)].append(run)
+        members[pack_key(run, packed)].append(run)
     return {key: Pack(key, tuple(group)) for key, group in members.items()}
 
 
-def groups_of(packs: Iterable[Pack], packed: Sequence[str]) -> list[PackGroup]:
+def groups_of(
+    packs: Iterable[Pack], packed: Sequence[str], others: Iterable[Run] = ()
+) -> list[PackGroup]:
     """Group packs so that the wildcards of one group never match a pack of another.
 
     A Snakemake rule constrains each wildcard by itself, so a rule matches the product of
     its wildcards' values; where that product would reach into another group, the group is
     divided by the field that leaves the fewest such parts, and the fewest at all.
+
+    Args:
+        packs: to be grouped.
+        packed: the packed fields.
+        others: runs with rules of their own, which no group may match either.
     """
     shapes: dict[tuple[str, ...], list[Pack]] = defaultdict(list)
     for pack in packs:
         shapes[tuple(_pattern(run, packed) for run in pack.runs)].append(pack)
     everything = {pack.key for group in shapes.values() for pack in group}
+    everything |= packs_of(others, packed).keys()
     queue = list(shapes.items())
     groups: list[PackGroup] = []
     while queue:
@@ -93,9 +113,7 @@ def _values(members: Sequence[Pack]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _reaches_others(
-    members: Sequence[Pack], everything: Collection[tuple[tuple[str, str], ...]]
-) -> bool:
+def _reaches_others(members: Sequence[Pack], everything: Collection[PackKey]) -> bool:
     """Whether the product of the members' values holds a pack that is none of them."""
     own = {pack.key for pack in members}
     if len(own) == len(everything):

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, field_validator
 
 from gta.catalog import CORRUPTIONS
-from gta.study.values import Name, Strict, distinct, one_of
+from gta.study.values import Name, Seed, Strict, distinct, one_of
 
 Severity = Annotated[int, Field(ge=1, le=5)]
 
@@ -18,7 +18,7 @@ class Robustness(Strict):
     Attributes:
         corruptions: of ``gta.catalog.CORRUPTIONS``; default all.
         severities: of each corruption, 1 to 5.
-        images: test images of each dataset, evenly over the set; None takes all.
+        images: test images of each dataset, evenly over the set; ``null`` takes all.
         seed: of the corruptions' random numbers.
     """
 
@@ -28,8 +28,8 @@ class Robustness(Strict):
     severities: Annotated[list[Severity], Field(min_length=1), AfterValidator(distinct)] = [
         *range(1, 6)
     ]
-    images: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    images: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    seed: Seed = 0
 
     @field_validator("corruptions")
     @classmethod

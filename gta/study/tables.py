@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from gta.study.run import CELL
-from gta.study.values import Name, Rate, Strict, Title
+from gta.study.values import RUNS, SHOWS, TRAINS, WEIGHTS, Name, Rate, Strict, Title
 
 
 def _fields_of_cells(values: list[str]) -> list[str]:
@@ -29,13 +29,17 @@ End = Literal["lowest", "highest"]
 class Cells(Strict):
     """A product of runs.
 
-    Sources are named by role; ``all`` means all that the study has, ``lowest`` and ``highest``
-    the ends of its rates.
+    Attributes:
+        source: roles of the config's ``sources``.
+        method: names.
+        mix: names; ``none`` is the recipe's ``base_mix``.
+        rate: percentages, those among them that the study has; ``lowest`` and ``highest`` are the
+            ends of its rates, ``all`` all of them.
     """
 
-    source: list[str]
-    method: list[str]
-    mix: list[str] = ["none"]
+    source: Annotated[list[str], Field(min_length=1)]
+    method: Annotated[list[str], Field(min_length=1)]
+    mix: Annotated[list[str], Field(min_length=1)] = ["none"]
     rate: Annotated[list[Rate | End], Field(min_length=1)] | Literal["all"] = "all"
 
 
@@ -45,31 +49,42 @@ class TableSpec(Strict):
     Attributes:
         kind: name of its kind: a file in ``gta/tables/kinds`` or ``gta/figures/kinds``, or one of
             the config's ``own_kinds``.
+        title: its heading.
+        caption: what it shows, in a sentence.
         cells: runs that it needs, each with all lambdas of its method and all seeds.
         extra: whether the config's ``extra_methods`` join its methods.
-        rows, columns, groups: fields of a cell that make up rows, columns, blocks.
-        baseline: for ``gains``: the method, one of the cells', that the others are compared with.
+        rows: fields of a cell that make up rows: ``dataset``, ``source``, ``method``, ``mix``,
+            ``rate``.
+        columns: fields of a cell that make up columns.
+        groups: fields of a cell that make up blocks.
+        baseline: for ``gains`` and ``robustness``: the method, one of the cells', that the others
+            are compared with.
         reference: name under which ``config/reference`` holds the paper's numbers.
         recipe: recipe keys of its own for all of its runs.
-        weights: whether it needs the trained weights; default: what its kind needs.
+        weights: whether it needs the trained weights of its runs; ``null``: what its kind needs.
     """
 
-    kind: Name
-    title: Title
-    caption: Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
+    kind: Annotated[Name, SHOWS]
+    title: Annotated[Title, SHOWS]
+    caption: Annotated[str, AfterValidator(lambda text: " ".join(text.split())), SHOWS]
     cells: list[Cells] = []
     extra: bool = False
-    rows: CellFields = []
-    columns: CellFields = []
-    groups: CellFields = []
-    baseline: str | None = None
-    reference: str | None = None
-    recipe: dict[str, Any] = {}
-    weights: bool | None = None
+    rows: Annotated[CellFields, SHOWS] = []
+    columns: Annotated[CellFields, SHOWS] = []
+    groups: Annotated[CellFields, SHOWS] = []
+    baseline: Annotated[str | None, SHOWS] = None
+    reference: Annotated[str | None, SHOWS] = None
+    recipe: Annotated[dict[str, Any], TRAINS] = {}
+    weights: Annotated[bool | None, WEIGHTS] = None
 
 
 class Declarations(Strict):
-    """The whole of ``tables.yaml``."""
+    """The whole of ``tables.yaml``.
 
-    tables: Annotated[dict[Name, TableSpec], Field(min_length=1)]
-    figures: dict[Name, TableSpec] = {}
+    Attributes:
+        tables: stanzas by name.
+        figures: stanzas by name.
+    """
+
+    tables: Annotated[dict[Name, TableSpec], Field(min_length=1), RUNS]
+    figures: Annotated[dict[Name, TableSpec], RUNS] = {}

@@ -6,11 +6,60 @@ import unicodedata
 from collections.abc import Container, Iterable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from gta.study.faults import listed, nearest
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]  # torch's generators take no more
+
+# What a change of a key does to finished runs: in the JSON schema of the key, and of all keys
+# below it that do not say otherwise.
+CHANGE = "x-after-a-change"
+
+
+def _change(what: str) -> Any:
+    return Field(json_schema_extra={CHANGE: what})
+
+
+RESULTS = _change("starts another results folder")
+TRAINS = _change("trains again")
+RUNS = _change("adds or drops runs")
+DATA = _change("prepares data again; trains again where images differ")
+SOURCE = _change("prepares the source again; trains again where weights differ")
+WEIGHTS = _change("trains again where weights are missing")
+MEASURES = _change("measures again, without training")
+SHOWS = _change("writes tables and figures again")
+NOTHING = _change("nothing")
+
+
+class _Lifted:
+    """Marks a mapping for which ``null`` in an overlay lifts what the study below it says."""
+
+    def __get_pydantic_core_schema__(self, kind: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def lifted(value: Any) -> Any:
+            return {} if value is None else value
+
+        return core_schema.no_info_before_validator_function(lifted, handler(kind))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"type": "null"}]}
+
+
+LIFTED = _Lifted()
 
 
 def as_written(value: float) -> float:
@@ -21,7 +70,7 @@ def as_written(value: float) -> float:
 
 
 Rate = Annotated[float, Field(gt=0, le=100), AfterValidator(as_written)]
-Lam = Annotated[float, Field(ge=0), AfterValidator(as_written)]
+Lam = Annotated[float, Field(ge=0, le=1e12), AfterValidator(as_written)]
 
 
 def one_line(value: str) -> str:

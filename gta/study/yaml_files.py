@@ -172,11 +172,24 @@ def _scalar(loader: _Loader, node: yaml.ScalarNode, path: Path) -> Any:
 def quoted(value: Any) -> str:
     """A value of the user's in a message: cut short, on one line, printable."""
     text = ascii(value) if not isinstance(value, str) or not value.isprintable() else repr(value)
+    text = redacted(text)
     return text if len(text) <= QUOTED else f"{text[: QUOTED - 1]}…"
 
 
+def redacted(text: str) -> str:
+    """``text`` without the user names, passwords and queries of addresses in it."""
+    hidden = re.sub(r"//[^/\s\"'?#]*@", "//…@", text)
+    return re.sub(r"(//[^\s\"'?#]+\?)[^\s\"']+", r"\1…", hidden)
+
+
 def _line(error: yaml.YAMLError) -> str:
-    text = " ".join(str(error).split())
+    if isinstance(error, yaml.MarkedYAMLError):  # whose text quotes the file, passwords too
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark is not None else None
+        error_text = ", ".join(filter(None, (error.context, error.problem, place)))
+    else:
+        error_text = str(error)
+    text = redacted(" ".join(error_text.split()))
     return text if len(text) <= 4 * QUOTED else f"{text[: 4 * QUOTED - 1]}…"
 
 

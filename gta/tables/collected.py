@@ -15,12 +15,11 @@ from gta.data.store import Store
 from gta.errors import GtaError
 from gta.results import State
 from gta.study import Run, Study
-from gta.study.run import IDENTITY, identity_of
 from gta.tables.intervals import INTERVALS, read_intervals
 from gta.tables.kinds import TableKind
 from gta.tables.missing import UNCOLLECTED
 from gta.tables.reference import read_reference
-from gta.tables.selection import ACCURACIES, select
+from gta.tables.selection import ACCURACIES, gather, select
 
 
 class Collected:
@@ -139,10 +138,10 @@ def table_kind(study: Study, name: str) -> TableKind:
 
 def states_of_missing(study: Study, metrics: pd.DataFrame) -> dict[Run, State]:
     """Why runs of a study are not among its collected metrics."""
-    there = set(metrics[IDENTITY].itertuples(index=False, name=None))
+    done = gather(study.runs, metrics)["done"]
     found: dict[Run, State] = {}
-    for run in study.runs:
-        if identity_of(run) not in there:
-            state = results.state_of(study, run)
-            found[run] = UNCOLLECTED if state.state == "done" else state
+    for position in (~done).to_numpy().nonzero()[0]:
+        run = study.runs[position]
+        state = results.state_of(study.run_files(run))
+        found[run] = UNCOLLECTED if state.state == "done" else state
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -38,20 +39,27 @@ def best_group(
         known[one, other] = gain, p
         known[other, one] = -gain, p
     found = pd.Series(pd.NA, index=table.index, dtype="boolean")
-    for _, rows in table.groupby(list(column), sort=False, dropna=False):
-        members = _members(rows, known)
+    keys = list(table[left].itertuples(index=False, name=None))
+    means = table["acc1_mean"].tolist()
+    columns: dict[int, list[int]] = {}
+    numbers = table.groupby(list(column), sort=False, dropna=False).ngroup()
+    for position, number in enumerate(numbers):
+        columns.setdefault(number, []).append(position)
+    for rows in columns.values():
+        members = _members([keys[row] for row in rows], [means[row] for row in rows], known)
         if members is not None:
-            found[rows.index] = members
+            found.iloc[rows] = members
     return found
 
 
 def _members(
-    rows: pd.DataFrame, known: dict[tuple[Any, ...], tuple[float, float]]
+    keys: Sequence[tuple[Any, ...]],
+    means: Sequence[float],
+    known: dict[tuple[Any, ...], tuple[float, float]],
 ) -> list[bool] | None:
-    if len(rows) < 2 or rows["acc1_mean"].isna().any():
+    """For each cell of a column whether it is in the best's group; None where that is unknown."""
+    if len(keys) < 2 or any(map(isnan, means)):
         return None
-    keys = list(rows[[*CELL, "lam"]].itertuples(index=False, name=None))
-    means = rows["acc1_mean"].tolist()
     pairs = list(combinations(range(len(keys)), 2))
     values = []
     for one, other in pairs:

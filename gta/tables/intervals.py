@@ -170,7 +170,7 @@ def compute_intervals(
 
 def measure_pairs(study: Study, pairs: Sequence[Pair], kept: pa.Table | None = None) -> pa.Table:
     """Intervals of the differences of given pairs of cells, as ``compute_intervals``."""
-    paths = {run: study.path("predictions", run) for pair in pairs for run in pair.all}
+    paths = {run: study.run_files(run).path("predictions") for pair in pairs for run in pair.all}
     digests = {run: files.file_digest(path) for run, path in paths.items() if path.exists()}
     keys = {pair: _key(pair, digests) for pair in pairs if digests.keys() >= set(pair.all)}
     rows = {row["made_of"]: row for row in (kept.to_pylist() if kept is not None else ())}
@@ -203,15 +203,15 @@ def _right(study: Study, runs: Sequence[Run]) -> dict[Run, NDArray[np.int8]]:
     right: dict[Run, NDArray[np.int8]] = {}
     images = None
     for run in runs:
-        table = results.read_part(study, "predictions", run)
+        table = results.read_part(study.run_files(run), "predictions")
         test = table.filter(pc.equal(table["split"].cast(pa.string()), "test")).sort_by("index")
         index = test["index"].to_numpy()
         images = index if images is None else images
         if not np.array_equal(index, images):
             raise GtaError(
-                f"{study.path('predictions', run)}: not on the test images of "
-                f"{study.path('predictions', runs[0])}; delete the metrics of both runs and train "
-                "them again"
+                f"not on the test images of {study.run_files(runs[0]).path('predictions')}",
+                where=study.run_files(run).path("predictions"),
+                remedy="delete the metrics of both runs and train them again",
             )
         answers = test["prediction"].to_numpy() == test["label"].to_numpy()
         right[run] = answers.astype(np.int8)

@@ -12,8 +12,14 @@ from gta.study.commands import command, patterns
 UNCOLLECTED = State("missing", "done, but not collected yet")
 UNMEASURED = State("missing", "attention not measured")
 UNTESTED = State("missing", "not tested on corrupted images")
+UNCHOSEN = State("missing", "λ is not chosen yet, or to be chosen again")
 
-COMMANDS = {UNCOLLECTED: "collect", UNMEASURED: "segmentation", UNTESTED: "robustness"}
+COMMANDS = {
+    UNCHOSEN: "choose",
+    UNCOLLECTED: "collect",
+    UNMEASURED: "segmentation",
+    UNTESTED: "robustness",
+}
 
 
 def describe(study: Study, runs: Iterable[Run], states: Mapping[Run, State]) -> str:

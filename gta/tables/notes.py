@@ -195,5 +195,19 @@ def choice_remarks(study: Study, methods: Iterable[str]) -> list[str]:
         "λ by test accuracy: the λ with the highest mean test accuracy over seeds, the paper's "
         "rule. λ by held-out accuracy: with the highest mean accuracy on images that are neither "
         "trained nor tested on. Ties go to the smaller λ.",
+        *tune_notes(study),
         *method_notes(study, grids),
+    ]
+
+
+def tune_notes(study: Study) -> list[str]:
+    """On which seeds lambda was chosen, where these are not all."""
+    if study.config.tune is None:
+        return []
+    tuned, every = (
+        ", ".join(map(str, seeds)) for seeds in (study.config.tune.seeds, study.config.seeds)
+    )
+    return [
+        f"λ chosen on seeds {tuned} alone, by either rule; the chosen λ ran on seeds {every}, "
+        "whose numbers these are."
     ]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from gta.catalog import MIXES
 from gta.study import Study, TableSpec
-from gta.study.run import CELL, cell_of
+from gta.study.run import CELL
 from gta.tables.selection import SELECTIONS
 
 PRETRAINED = "pretrained"  # a source before fine-tuning, as the reference file names it
@@ -16,7 +16,7 @@ PRETRAINED = "pretrained"  # a source before fine-tuning, as the reference file 
 
 def cells_of(study: Study, name: str) -> pd.DataFrame:
     """The cells of a table or figure, each once."""
-    return pd.DataFrame(sorted(set(map(cell_of, study.runs_of(name)))), columns=CELL)
+    return pd.DataFrame(study.cells_of(name), columns=CELL)
 
 
 def order_of(study: Study, name: str) -> dict[str, list[Any]]:

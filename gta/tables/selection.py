@@ -15,7 +15,8 @@ from gta.results import State
 from gta.study import Run, Study
 from gta.study.commands import patterns
 from gta.study.run import CELL, IDENTITY, cell_of, identity_of
-from gta.tables.missing import describe
+from gta.study.tuning import Tuning
+from gta.tables.missing import UNCHOSEN, describe
 
 Selection = Literal["test", "heldout"]
 SELECTIONS: tuple[Selection, ...] = ("test", "heldout")
@@ -100,7 +101,17 @@ def select(
     Raises:
         GtaError: if a run stands twice in ``metrics``.
     """
-    gathered = gather(study.runs, metrics)
+    table = choices(study, metrics, states)
+    if study.tuning is None:
+        return table
+    return _on_all_seeds(study, study.tuning, table, metrics, states or {})
+
+
+def choices(
+    study: Study, metrics: pd.DataFrame, states: Mapping[Run, State] | None = None
+) -> pd.DataFrame:
+    """As ``select``, with the numbers of the runs that lambda is chosen by."""
+    gathered = gather(study.runs if study.tuning is None else study.tuning.planned, metrics)
     lambdas = over_lambda(gathered)
     cells = _cells(study, gathered, lambdas, states or {})
     picked = {"test": _test_choices(cells, lambdas), "heldout": _heldout_choices(cells, lambdas)}
@@ -113,6 +124,37 @@ def select(
         tables.append(table.assign(selection=selection))
     columns = ["selection", *CELL, "lam", "chosen_at", "n", "seeds", "acc1_mean", "acc1_std"]
     return pd.concat(tables, ignore_index=True)[[*columns, "missing"]]
+
+
+def _on_all_seeds(
+    study: Study,
+    tuning: Tuning,
+    table: pd.DataFrame,
+    metrics: pd.DataFrame,
+    states: Mapping[Run, State],
+) -> pd.DataFrame:
+    """Choices with the numbers of all seeds in place of those that lambda was chosen on."""
+    gathered = gather(tuning.every, metrics)
+    columns, numbers = list(table.columns), ["n", "seeds", "acc1_mean", "acc1_std"]
+    whole = over_lambda(gathered)[[*CELL, "lam", *numbers]]
+    table = table.merge(whole, on=[*CELL, "lam"], how="left", suffixes=("_tuning", ""))
+    for column in ("n", "seeds"):
+        table[column] = table[column].fillna(table[f"{column}_tuning"]).astype(int)
+    table = table[columns]
+    absent: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
+    for values in gathered.loc[~gathered["done"], IDENTITY].itertuples(index=False, name=None):
+        run = Run(*values)
+        absent[*cell_of(run), run.lam].append(run)
+    needed = frozenset(study.runs)
+    holes: dict[Any, str] = {}
+    for row in table[table["lam"].notna() & (table["n"] < table["seeds"])].itertuples():
+        runs = absent[tuple(getattr(row, field) for field in [*CELL, "lam"])]
+        said = {run: states.get(run, State("missing")) for run in runs if run in needed}
+        text = describe(study, runs, {**dict.fromkeys(runs, UNCHOSEN), **said})
+        holes[row.Index] = text
+    there = ~table.index.isin(list(holes))
+    table["missing"] = pd.Series(holes, dtype=str).reindex(table.index).fillna(table["missing"])
+    return table.assign(lam=table["lam"].where(there), chosen_at=table["chosen_at"].where(there))
 
 
 def _cells(

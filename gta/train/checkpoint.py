@@ -22,7 +22,7 @@ import torch
 
 from gta import files, results
 from gta.errors import GtaError
-from gta.study import Run, Study
+from gta.study import Run, RunFiles, Study
 from gta.train.learner import Learner
 from gta.train.signals import Signals, say
 
@@ -48,14 +48,9 @@ class Identity:
     format: int = FORMAT
 
     @classmethod
-    def of(cls, study: Study, run: Run, origin: results.Origin) -> Identity:
+    def of(cls, run_files: RunFiles, origin: results.Origin) -> Identity:
         """The identity of a run as it would be trained today."""
-        return cls(run.name, study.digest(run), origin.data, origin.source)
-
-
-def checkpoint_path(study: Study, run: Run) -> Path:
-    """The file of a run's checkpoint."""
-    return study.folder / "checkpoints" / run.name / "checkpoint.pt"
+        return cls(run_files.run.name, run_files.digest, origin.data, origin.source)
 
 
 def save(path: Path, identity: Identity, state: Mapping[str, Any]) -> None:
@@ -124,23 +119,22 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return content["identity"], content["state"]
 
 
-def discard(study: Study, run: Run) -> None:
+def discard(run_files: RunFiles) -> None:
     """Remove the checkpoint of a run that has ended, and folders that are empty then."""
-    folder = checkpoint_path(study, run).parent
+    folder = run_files.checkpoint.parent
     for file in (*folder.glob("*.pt"), *folder.glob("*.json")):
         file.unlink(missing_ok=True)
     for empty in (folder, *folder.parents):
-        if empty == study.folder:
+        if empty == run_files.study_folder:
             return
         with suppress(OSError):  # it is not empty, or was never made
             empty.rmdir()
 
 
-def sweep(study: Study, run: Run) -> None:
+def sweep(run_files: RunFiles) -> None:
     """Remove the hidden files that a killed writer of a run left half-written."""
-    written = [study.path(kind, run) for kind in ("metrics", "history", "predictions", "models")]
-    checkpoint = checkpoint_path(study, run)
-    for path in (*written, checkpoint, checkpoint.with_suffix(".json")):
+    results_of_run = map(run_files.path, ("metrics", "history", "predictions", "models"))
+    for path in (*results_of_run, run_files.checkpoint, run_files.progress):
         for hidden in path.parent.glob(f".{path.stem}.*{path.suffix}"):
             hidden.unlink(missing_ok=True)
 
@@ -164,7 +158,8 @@ class CheckpointWriter:
 
     def restore(self, learner: Learner) -> None:
         """Resume a learner from its checkpoint, if there is one that fits."""
-        state = load(*self._place(learner.run))
+        run_files = self._study.run_files(learner.run)
+        state = load(run_files.checkpoint, self._identity(run_files))
         if state is None:
             return
         learner.restore(state)
@@ -189,15 +184,14 @@ class CheckpointWriter:
     def _write(self, learner: Learner) -> None:
         if self._written.get(learner.run, 0) == learner.iteration:
             return
-        path, identity = self._place(learner.run)
+        run_files = self._study.run_files(learner.run)
         try:
-            save(path, identity, learner.state())
-            save_progress(path.with_suffix(".json"), learner)
+            save(run_files.checkpoint, self._identity(run_files), learner.state())
+            save_progress(run_files.progress, learner)
         except GtaError as error:  # the results, much smaller, may still find room
             say(f"warning: no checkpoint: {error}")
         else:
             self._written[learner.run] = learner.iteration
 
-    def _place(self, run: Run) -> tuple[Path, Identity]:
-        identity = Identity.of(self._study, run, self._origins[run])
-        return checkpoint_path(self._study, run), identity
+    def _identity(self, run_files: RunFiles) -> Identity:
+        return Identity.of(run_files, self._origins[run_files.run])

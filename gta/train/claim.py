@@ -38,10 +38,15 @@ def claim(device: str = "auto", on_wait: Callable[[], None] | None = None) -> It
         A name for ``torch.device``.
 
     Raises:
-        GtaError: if a setting is wrong or the locks cannot be written.
+        GtaError: if a setting is wrong, the locks cannot be written, or a GPU was granted to this
+            process that torch cannot use.
     """
     names = shared() if device == "auto" else []
     if not names:
+        if device == "auto":
+            from gta.train.device import require_granted
+
+            require_granted()
         yield "cpu" if device == "auto" else device
         return
     folder = Path(tempfile.gettempdir()) / f"gta-devices-{os.getuid()}"

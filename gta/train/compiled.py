@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gta.methods import Readings, TapRequest
+from gta.methods import Method, Readings, TapRequest
 from gta.models.cls_only import forward_of
 from gta.models.taps import Taps
 from gta.models.vit import create
@@ -54,7 +54,7 @@ class CompiledForward:
         """Logits (B, K) and readings of images (B, C, H, W); ``paths`` has chosen for them.
 
         Args:
-            parameters: of the model, by name.
+            parameters: of the model, by name, and its buffers.
             images: normalised, on the parameters' device.
         """
         with self._taps as taps:
@@ -82,6 +82,7 @@ def compiled_forward(
     drop_path: float,
     request: TapRequest,
     trained: frozenset[str],
+    method: Method | None = None,
 ) -> CompiledForward:
     """The compiled pass of a form, the same object each time.
 
@@ -92,7 +93,13 @@ def compiled_forward(
         drop_path: its rate of stochastic depth.
         request: readings to take.
         trained: names of the parameters that train; their gradients are part of what is compiled.
+        method: that changes the model before training; None for one that does not.
     """
-    with torch.device("meta"):
+    if method is None:
+        with torch.device("meta"):
+            skeleton = create(architecture, image_size, classes, drop_path)
+    else:
         skeleton = create(architecture, image_size, classes, drop_path)
+        method.prepare(skeleton, 0)
+        skeleton.to("meta")
     return CompiledForward(skeleton.train(), request)

@@ -65,6 +65,11 @@ class History:
         return self._rows
 
     @property
+    def last(self) -> dict[str, Any] | None:
+        """The last row that has arrived, without waiting; None before the first."""
+        return self._rows[-1] if self._rows else None
+
+    @property
     def skipped(self) -> int:
         """Iterations that float16 skipped so far."""
         return sum(bool(row["skipped"]) for row in self._rows)

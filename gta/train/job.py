@@ -15,18 +15,20 @@ import torch
 from gta import results
 from gta.data.store import Store
 from gta.errors import GtaError
+from gta.files import holder_of
 from gta.models.sources import Prepared
 from gta.results.writers import sole_writer
-from gta.study import Run, Study, places
+from gta.study import Run, RunFiles, Study
 from gta.study.sharing import batch_key
 from gta.train import checkpoint
 from gta.train.checkpoint import CheckpointWriter
-from gta.train.device import pick_device, reset_peak_memory
+from gta.train.device import describe, pick_device, reset_peak_memory
 from gta.train.evaluate import Evaluated, evaluate_each
 from gta.train.failures import as_gta_error
 from gta.train.inputs import SourceWeights, open_source, open_store
 from gta.train.learner import Learner
 from gta.train.lockstep import Progress, SharedBatches, train_together
+from gta.train.pace import Pace
 from gta.train.record import record
 from gta.train.signals import Signals, Stopped, say
 
@@ -58,11 +60,13 @@ def train_runs(
         Stopped: SIGTERM or SIGUSR1 has come; checkpoints are written.
     """
     where = pick_device(device)
+    say(describe(where))
     runs = list(dict.fromkeys(runs))
     stores = {name: open_store(study, name) for name in dict.fromkeys(r.dataset for r in runs)}
     sources = {name: open_source(study, name) for name in dict.fromkeys(r.source for r in runs)}
     origins = {r: results.Origin(stores[r.dataset].digest, sources[r.source].digest) for r in runs}
-    job = _Job(study, where, sources, origins, progress)
+    files = {run: study.run_files(run) for run in runs}
+    job = _Job(study, files, where, sources, origins, progress)
     try:
         for group in lockstep_groups(study, [run for run in runs if not job.is_done(run)]):
             job.train(group, stores[group[0].dataset])
@@ -100,6 +104,7 @@ class _Job:
     """The common part of a job's lockstep groups, and why runs failed."""
 
     study: Study
+    files: Mapping[Run, RunFiles]
     device: torch.device
     sources: Mapping[str, Prepared]
     origins: Mapping[Run, results.Origin]
@@ -110,9 +115,9 @@ class _Job:
 
     def is_done(self, run: Run) -> bool:
         """Whether a run's results are valid; if so, their time tells Snakemake of the check."""
-        if not results.is_valid(self.study, run, self.origins[run]):
+        if not results.is_valid(self.files[run], self.origins[run]):
             return False
-        self.study.path("metrics", run).touch()
+        self.files[run].metrics.touch()
         self._settle(run)
         return True
 
@@ -124,10 +129,13 @@ class _Job:
         """
         with ExitStack() as held:
             for run in sorted(group):  # in one order everywhere: no two jobs wait for each other
-                wait = partial(say, f"{self.study.title(run)}: waiting for the job that trains it")
-                held.enter_context(sole_writer(self.study, run, wait))
-                checkpoint.sweep(self.study, run)
-                if (damage := results.set_aside(self.study, run)) is not None:
+                try:
+                    held.enter_context(sole_writer(self.files[run], partial(self._say_wait, run)))
+                except GtaError as error:  # nothing is known of the runs: no note of a failure
+                    self.failed |= {one: str(error) for one in group}
+                    return
+                checkpoint.sweep(self.files[run])
+                if (damage := results.set_aside(self.files[run])) is not None:
                     say(f"warning: {damage}; training starts again")
             todo = [run for run in group if not self.is_done(run)]  # the other job may have ended
             # From here on there is something to keep; until then, signals kill.
@@ -142,8 +150,14 @@ class _Job:
         writer = CheckpointWriter(self.study, self.origins, self.signals)
         learners = self._learners(runs, len(store.classes), writer)
         begin = time.perf_counter()
+        pace = Pace()
+
+        def between(alive: Sequence[Learner]) -> None:
+            pace(alive)
+            writer(alive)
+
         with batches.loader:
-            learners = train_together(learners, batches, self._fail, self.progress, writer)
+            learners = train_together(learners, batches, self._fail, self.progress, between)
         _say_wait(batches.loader.waited, time.perf_counter() - begin)
         if learners:
             self._finish(learners, batches, writer)
@@ -181,15 +195,19 @@ class _Job:
         for learner, (test, heldout) in zip(learners, tested, strict=True):
             run = learner.run
             with self._failing([run]):
-                record(self.study, learner, batches.subset, test, heldout, self.origins[run])
+                record(self.files[run], learner, batches.subset, test, heldout, self.origins[run])
                 self._settle(run)
+
+    def _say_wait(self, run: Run) -> None:
+        holder = holder_of(self.files[run].lock)
+        say(f"{self.study.title(run)}: waiting for the job that trains it, {holder}")
 
     def _settle(self, run: Run) -> None:
         """Remove checkpoint and failure note of a run whose results are valid."""
         self.done.add(run)
-        checkpoint.discard(self.study, run)
+        checkpoint.discard(self.files[run])
         with suppress(OSError):  # there is no note, or no folder for one
-            places.failure_path(self.study, run).unlink()
+            self.files[run].failure.unlink()
 
     @contextmanager
     def _failing(self, runs: Iterable[Run]) -> Iterator[None]:
@@ -205,7 +223,7 @@ class _Job:
     def _fail(self, run: Run, error: GtaError) -> None:
         self.failed[run] = str(error)
         try:
-            results.note_failure(self.study, run, error)
+            results.note_failure(self.files[run], error, self.origins[run])
         except GtaError as unwritten:  # a full disk must not end the other runs
             say(f"warning: {unwritten}; {self.study.title(run)} failed: {error}")
 

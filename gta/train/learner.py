@@ -99,11 +99,16 @@ class Learner:
         self._taps = Taps(self.model, request)
         self._run_model = forward_of(self.model, request)
         self._compiled: CompiledForward | None = None
-        self._parameters = dict(self.model.named_parameters())
+        self._tensors = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
         if recipe.compile:
-            trained = frozenset(name for name, p in self._parameters.items() if p.requires_grad)
             self._compiled = compiled_forward(
-                recipe.architecture, recipe.image_size, classes, recipe.drop_path, request, trained
+                recipe.architecture,
+                recipe.image_size,
+                classes,
+                recipe.drop_path,
+                request,
+                frozenset(name for name, p in self._tensors.items() if p.requires_grad),
+                method if type(method).prepare is not Method.prepare else None,
             )
         most = recipe.micro_batch if isinstance(recipe.micro_batch, int) else recipe.batch_size
         self.micro_batch = min(most, recipe.batch_size)
@@ -135,6 +140,12 @@ class Learner:
         return self._history.rows
 
     @property
+    def last_loss(self) -> float | None:
+        """Loss, penalty included, of the last iteration whose numbers have arrived."""
+        row = self._history.last
+        return None if row is None else row["cross_entropy"] + row["penalty"]
+
+    @property
     def skipped(self) -> int | None:
         """Iterations that float16 skipped, for its gradients overflowed; None in other types."""
         return self._history.skipped if self._scaler.is_enabled() else None
@@ -159,7 +170,7 @@ class Learner:
         self._paths.draw(len(batch.images), self.device, seed)
         if self._method.over == "features" and len(parts) > 1:
             with torch.no_grad():
-                rows = [features_of(self._forward(batch, part)[1]) for part in parts]
+                rows = [features_of(self._forward(batch, part, None)[1]) for part in parts]
             step = self._step(Readings(), None, None)
             self._ahead = self._objective.penalty_of_features(torch.cat(rows), step)
         self.seconds += time.perf_counter() - begin
@@ -176,7 +187,7 @@ class Learner:
         """
         begin, batch = time.perf_counter(), self._batch
         assert batch is not None
-        logits, target = self._forward(batch, part)
+        logits, target = self._forward(batch, part, source)
         step = self._step(target, source, batch.images[part])
         with float32_products(self.recipe):
             loss = self._objective.loss(logits, batch, part, step, self._ahead)
@@ -200,7 +211,8 @@ class Learner:
         for group in self._optimiser.param_groups:
             group["lr"] = lr * group["lr_multiple"]
         before = self._loss_scale()
-        self._scaler.step(self._optimiser)
+        with self._method.updating(self.model, self.source.parameters, self.run.lam):
+            self._scaler.step(self._optimiser)
         self._scaler.update()
         after = self._loss_scale()
         skipped = after < before if before is not None and after is not None else None
@@ -229,14 +241,21 @@ class Learner:
         self.micro_batch //= 2
         return True
 
-    def _forward(self, batch: Mixed, part: slice) -> tuple[Tensor, Readings]:
+    def _forward(
+        self, batch: Mixed, part: slice, source: Readings | None
+    ) -> tuple[Tensor, Readings]:
         """Logits (b, K) and readings of some images of a batch."""
         images = batch.images[part].contiguous(memory_format=self._layout)
+        self._paths.choose(part)
+        seed = derive(self.run.seed, Stream.METHOD, 1 + self.iteration)
+        with arithmetic(self.recipe, self.device), self._taps as taps:
+            logits = self._method.forward(self.model, images, source, seed)
+            if logits is not None:
+                return logits, taps.take()
         if self._compiled is not None:
             self._paths.choose(part, self._compiled.paths)
             with arithmetic(self.recipe, self.device):
-                return self._compiled(self._parameters, images)
-        self._paths.choose(part)
+                return self._compiled(self._tensors, images)
         with arithmetic(self.recipe, self.device), self._taps as taps:
             return self._run_model(images), taps.take()
 

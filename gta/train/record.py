@@ -20,7 +20,7 @@ from gta import __version__, files, results
 from gta.data.splits import Subset
 from gta.errors import GtaError
 from gta.models.sources import weights_digest
-from gta.study import Run, Study
+from gta.study import Run, RunFiles
 from gta.train.device import device_name, peak_memory
 from gta.train.evaluate import Evaluated
 from gta.train.learner import Learner
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def record(
-    study: Study,
+    run_files: RunFiles,
     learner: Learner,
     subset: Subset,
     test: Evaluated,
@@ -41,7 +41,7 @@ def record(
     """Write a run's results.
 
     Args:
-        study: the study.
+        run_files: the run's files.
         learner: the run, all its iterations done.
         subset: its images.
         test: its model's predictions on the test images.
@@ -54,12 +54,12 @@ def record(
     if not math.isfinite(test.loss):  # the last step may break the weights
         raise GtaError(f"the test loss is {test.loss:g} after the last iteration; {REMEDY}")
     run, recipe = learner.run, learner.recipe
-    results.write(study, "history", run, learner.history)
+    results.write(run_files, "history", learner.history)
     rows = test.rows("test") + (heldout.rows("heldout") if heldout else [])
-    results.write(study, "predictions", run, rows)
-    if study.keeps_weights(run):
+    results.write(run_files, "predictions", rows)
+    if run_files.keeps_weights:
         learner.merge()
-        save_weights(study.path("models", run), learner.model, run, study.digest(run))
+        save_weights(run_files.weights, learner.model, run, run_files.digest)
     metrics: dict[str, Any] = {
         "acc1": test.acc1,
         "loss": test.loss,
@@ -76,14 +76,14 @@ def record(
         "precision": recipe.precision,
         "attention_mass": test.attention_mass,
         "skipped_steps": learner.skipped,
-        "recipe_digest": study.digest(run),
+        "recipe_digest": run_files.digest,
         "data_digest": origin.data,
         "source_digest": origin.source,
         "versions": _versions(),
         "git_commit": _git_commit(),
         "finished_at": datetime.now(UTC).replace(microsecond=0),
     }
-    results.write(study, "metrics", run, [metrics])
+    results.write(run_files, "metrics", [metrics])
 
 
 def save_weights(path: Path, model: VisionTransformer, run: Run, digest: str) -> None:

@@ -70,7 +70,8 @@ def build_optimiser(model: VisionTransformer, method: Method, recipe: Recipe) ->
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(method.trains(name))
         if parameter.requires_grad:
-            decays = method.weight_decay and parameter.ndim > 1 and name not in exempt
+            exempted = parameter.ndim == 1 or name in exempt or not method.decays(name)
+            decays = method.weight_decay and not exempted
             multiple = lr_multiple(name, blocks, recipe)
             groups.setdefault((multiple, decays), []).append(parameter)
     return torch.optim.AdamW(

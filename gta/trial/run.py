@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 
-from gta import figures, files, outputs, page, results, tables
+from gta import figures, outputs, page, results, tables
 from gta.data.batches.augment import Augmenter, Evaluator
 from gta.data.prepare import prepare
 from gta.data.store import Store
@@ -19,6 +18,7 @@ from gta.models.originals import prepare_source
 from gta.models.trained import load_pretrained
 from gta.plan import calibrate
 from gta.study import Run, Study
+from gta.study.credentials import write_config
 from gta.train import train_runs
 from gta.train.device import pick_device
 
@@ -78,10 +78,7 @@ def check(
         GtaError: if an image, the source or a setting does not fit.
     """
     study = Study.load([config], root)
-    files.write_text(
-        study.folder / "config.yaml",
-        yaml.safe_dump(study.content_for(study.folder / "config.yaml"), sort_keys=False),
-    )
+    write_config(study, study.folder / "config.yaml")
     (name,) = study.config.datasets
     source = study.config.sources["main"]
     dataset = prepare(study, name, images)

@@ -14,14 +14,15 @@ from pathlib import Path
 
 from gta.errors import GtaError
 from gta.files import write_text
-from gta.study import Pack, Run, Study
+from gta.study import Pack, Run, RunFiles, Study, tuning
 
 
 def mark_outdated(study: Study) -> None:
-    """Write a mark for each training job, and for the collected metrics, that must be made again.
+    """Write a mark for each training job, the choice and the collected metrics to be made again.
 
     A job must be run again if metrics of one of its runs exist, and cannot be read, have another
-    digest than the study gives the run, or lack the weights that the study keeps. The collected
+    digest than the study gives the run, or lack the weights that the study keeps. A choice of
+    lambda (``tune``) must be made again if it does not stand for some cell. The collected
     metrics must be made again if they exist, unless they hold every run of the study, each with
     its digest, and no other run; and if some runs have metrics of their own and others do not,
     whose files were moved away.
@@ -35,13 +36,14 @@ def mark_outdated(study: Study) -> None:
     found = _digests(collected)
     wanted = {run: study.digest(run) for run in study.runs}
     for pack in study.packs:
-        suspects = [
-            run for run in pack.runs if found.get(run) != wanted[run] or _lacks_weights(study, run)
-        ]
-        stale = any(_must_be_made_again(study, run, collected.exists()) for run in suspects)
-        parts = [study.path("metrics", run) for run in pack.runs]
-        _mark(_mark_of_pack(study, pack), parts, stale)
-    there = [study.path("metrics", run).exists() for run in study.runs]
+        files = [study.run_files(run) for run in pack.runs]
+        suspects = [one for one in files if found.get(one.run) != one.digest or _lacks_weights(one)]
+        stale = any(_must_be_made_again(one, collected.exists()) for one in suspects)
+        _mark(_mark_of_pack(study, pack), [one.metrics for one in files], stale)
+    if study.tuning is not None:
+        whole = study.choice.keys() == study.tuning.cells.keys()
+        _mark(_mark_of_choice(study), [study.folder / tuning.FILE], not whole)
+    there = [study.run_files(run).metrics.exists() for run in study.runs]
     moved_away = any(there) and not all(there)
     _mark(_mark_of_collected(study), [collected], found != wanted or moved_away)
 
@@ -51,6 +53,11 @@ def mark_of_pack(study: Study, pack: Pack) -> list[Path]:
     return [path for path in [_mark_of_pack(study, pack)] if path.exists()]
 
 
+def mark_of_choice(study: Study) -> list[Path]:
+    """The mark of the choice of lambda, if it has ever had one."""
+    return [path for path in [_mark_of_choice(study)] if path.exists()]
+
+
 def mark_of_collected(study: Study) -> list[Path]:
     """The mark of the collected metrics, if they have ever had one."""
     return [path for path in [_mark_of_collected(study)] if path.exists()]
@@ -58,6 +65,10 @@ def mark_of_collected(study: Study) -> list[Path]:
 
 def _mark_of_pack(study: Study, pack: Pack) -> Path:
     return study.folder / "outdated" / "train" / f"{pack.name}.txt"
+
+
+def _mark_of_choice(study: Study) -> Path:
+    return study.folder / "outdated" / "choice.txt"
 
 
 def _mark_of_collected(study: Study) -> Path:
@@ -76,8 +87,8 @@ def _mark(mark: Path, results: list[Path], stale: bool) -> None:
         write_text(mark, f"{now}: results of other settings than the config's\n")
 
 
-def _lacks_weights(study: Study, run: Run) -> bool:
-    return study.keeps_weights(run) and not study.path("models", run).exists()
+def _lacks_weights(run_files: RunFiles) -> bool:
+    return run_files.keeps_weights and not run_files.weights.exists()
 
 
 def _digests(collected: Path) -> dict[Run, str]:
@@ -93,18 +104,17 @@ def _digests(collected: Path) -> dict[Run, str]:
     return {Run(*fields): digest for *fields, digest in zip(*identity, digests, strict=True)}
 
 
-def _must_be_made_again(study: Study, run: Run, is_collected: bool) -> bool:
+def _must_be_made_again(run_files: RunFiles, is_collected: bool) -> bool:
     """Whether a run's metrics exist and the run is not done.
 
     Args:
-        study: the study.
-        run: one of its runs, which the collected metrics lack.
+        run_files: of a run that the collected metrics lack.
         is_collected: whether metrics were collected; they left the run out for a reason, which
             may lie in any of its files.
     """
     from gta.results import result_of
 
-    if not study.path("metrics", run).exists():
+    if not run_files.metrics.exists():
         return False
-    state = result_of(study, run, thorough=is_collected).state.state
+    state = result_of(run_files, thorough=is_collected).state.state
     return state not in ("done", "forbidden")

@@ -301,7 +301,7 @@ def test_measure_takes_means_over_images_and_batches() -> None:
 def save_model(study: Study, run: Run, model: Any) -> None:
     """Keep a run's trained weights, as training does."""
     owner = {"run": run.name, "recipe_digest": study.digest(run)}
-    save_file(model.state_dict(), study.path("models", run), metadata=owner)
+    save_file(model.state_dict(), study.run_files(run).weights, metadata=owner)
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ def masked_study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     source.parent.mkdir(parents=True)
     save_file(small_vit(0).state_dict(), source)
     for seed, run in enumerate(study.runs[:-1], start=1):
-        weights = study.path("models", run)
+        weights = study.run_files(run).weights
         weights.parent.mkdir(parents=True)
         save_model(study, run, small_vit(seed, classes=2))
     return study
@@ -377,9 +377,9 @@ def test_what_was_measured_is_not_measured_again(
     assert segment(masked_study).equals(table)
     assert not counted
     # other weights, or a damaged file, are
-    first, second = (masked_study.path("models", run) for run in masked_study.runs[:2])
+    first, second = (masked_study.run_files(run).weights for run in masked_study.runs[:2])
     save_model(masked_study, masked_study.runs[0], small_vit(9, classes=2))
-    masked_study.path("segmentation", masked_study.runs[1]).write_bytes(b"PAR1")
+    masked_study.run_files(masked_study.runs[1]).path("segmentation").write_bytes(b"PAR1")
     again = segment(masked_study)
     assert counted == [first, second]
     assert again["jaccard"][2] != table["jaccard"][2]
@@ -413,7 +413,7 @@ def voc_study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     source.parent.mkdir(parents=True)
     save_file(small_vit(0).state_dict(), source)
     for seed, run in enumerate(study.runs, start=1):
-        weights = study.path("models", run)
+        weights = study.run_files(run).weights
         weights.parent.mkdir(parents=True)
         save_model(study, run, small_vit(seed, classes=2))
     return study
@@ -459,7 +459,7 @@ def test_models_are_held_against_masks_of_another_data_set(voc_study: Study) -> 
     for row, protocol in zip(last, voc_study.config.segmentation.measured, strict=True):
         size = protocol.size or 48
         images, maps = squares(store, size)
-        weights = voc_study.path("models", voc_study.runs[-1])
+        weights = voc_study.run_files(voc_study.runs[-1]).weights
         model = load_source(weights, "vit_mini_patch8", size)
         recipe = voc_study.config.recipe.model_copy(update={"image_size": size})
         readings = read_source(model, Evaluator(recipe)(images), TapRequest(cls_logits=(-1,)))

@@ -15,6 +15,8 @@ from gta.results.retire import retire
 from gta.study import Study
 from tests.support.left import contents, finish
 
+ABOUT = '{"format": 1, "digest": "0"}'
+
 
 @pytest.fixture
 def study(tiny_config: dict[str, Any], workdir: Path) -> Study:
@@ -24,7 +26,7 @@ def study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     for run in study.runs[:2]:
         finish(study, run)
     retire(study, study.runs[:1])
-    write_text(study.store_root / "mini_near-0123456789ab" / "store.json", "text")
+    write_text(study.store_root / "mini_near-0123456789ab" / "store.json", ABOUT)
     return study
 
 
@@ -67,7 +69,7 @@ def test_another_studys_store_stays_where_its_config_is_given(
 ) -> None:
     write_text(Path("own.yaml"), yaml.safe_dump({"study": "own", "procedural": {"seed": 9}}))
     store = Study.load(["config/tiny.yaml", "own.yaml"]).store("mini_near")
-    write_text(store / "store.json", "text")
+    write_text(store / "store.json", ABOUT)
     _, said = clean("stores", "-n")
     assert str(store) in said
     _, said = clean("stores", "-n", "--study", "config/tiny.yaml,own.yaml")
@@ -82,7 +84,7 @@ def test_results_of_an_unknown_study_are_left_alone(
     write_text(Path("results/own/config.yaml"), yaml.safe_dump(record))
     finish(Study(record), Study(record).runs[0])
     store = Study(record).store("mini_near")
-    write_text(store / "store.json", "text")
+    write_text(store / "store.json", ABOUT)
     before = contents(Path("results/own"))
     status, said = clean("--yes")
     assert status == 0
@@ -92,11 +94,12 @@ def test_results_of_an_unknown_study_are_left_alone(
 
 
 def test_long_lists_are_cut_unless_asked_for(study: Study) -> None:
-    for number in range(12):
-        write_text(study.folder / "tables" / f"old{number}.csv", "")
+    for number in range(3):
+        for ending in ("csv", "md", "tex", "html"):
+            write_text(study.folder / "tables" / f"old{number}.{ending}", "")
     assert "… and 3 more (--list names all)" in clean("pages", "-n")[1]
     said = clean("pages", "-n", "--list")[1]
-    assert all(f"tables/old{number}.csv" in said for number in range(12))
+    assert all(f"tables/old{number}.csv" in said for number in range(3))
 
 
 def test_a_config_that_cannot_be_read_stops_it(study: Study, tiny_config: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from gta import files, results
 from gta.cli import app, main
 from gta.errors import GtaError
-from gta.study import RUN_FIELDS, Run, Study, places
+from gta.study import RUN_FIELDS, Run, Study
 from tests.support.commands import error_of, gta
 from tests.support.left import metrics_row
 
@@ -86,7 +86,7 @@ def test_runs_of_the_paper(root: Path, workdir: Path) -> None:
 
 
 def finish(study: Study, run: Run, **columns: Any) -> None:
-    results.write(study, "metrics", run, [metrics_row(study, run, **columns)])
+    results.write(study.run_files(run), "metrics", [metrics_row(study, run, **columns)])
 
 
 def test_runs_shows_states(config: str) -> None:
@@ -94,7 +94,7 @@ def test_runs_shows_states(config: str) -> None:
     done, stale, failed = study.runs[:3]
     finish(study, done)
     finish(study, stale, recipe_digest="another")
-    files.write_text(places.failure_path(study, failed), "the loss is not finite\n")
+    files.write_text(study.run_files(failed).failure, "the loss is not finite\n")
     said = gta("runs", "--config", config)
     assert said.startswith("study tiny: 64 runs (1 done, 61 missing, 1 stale, 1 failed)")
     assert f"failed: {failed.name}\n  the loss is not finite" in said

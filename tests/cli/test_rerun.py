@@ -104,7 +104,7 @@ def test_exactly_the_runs_of_a_cell(study: Study, calls: Calls) -> None:
         if (run.dataset, run.rate, run.method) == ("mini_near", 15.0, "gta")
     ]
     (asked,) = calls.asked
-    assert names_of(asked) == [str(study.path("metrics", run)) for run in wanted]
+    assert names_of(asked) == [str(study.run_files(run).metrics) for run in wanted]
     assert asked[-4:] == ["--cores", "1", "--configfile", "config/mini.yaml"]
     new = contents(study.folder / "metrics")
     assert {name for name in old if old[name] != new[name]} == {
@@ -160,7 +160,9 @@ def test_old_results_return_where_training_fails(study: Study, calls: Calls) -> 
     after = contents(study.folder)
     seed_1 = {name for name in before if "method=gta" in name and "/seed=1/" in name}
     assert {name: after[name] for name in seed_1} == {name: before[name] for name in seed_1}
-    assert all(results.state_of(study, run).state == "done" for run in study.runs_of("figure4"))
+    assert all(
+        results.state_of(study.run_files(run)).state == "done" for run in study.runs_of("figure4")
+    )
     # nothing is lost: what is no longer in its place is retired
     lost = {name for name in before if after.get(name) != before[name]}
     kept = {text for name, text in after.items() if name.startswith("retired/")}

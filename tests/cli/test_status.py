@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from gta.cli import app
 from gta.cli.status import LIVE_LINES, hours, view
+from gta.files import write_text
 from gta.results.status import Monitor
 from gta.results.writers import sole_writer
 from gta.study import Study
@@ -32,7 +33,9 @@ def test_a_study_at_work(tiny_study: Study) -> None:
     for run in near:
         finish(tiny_study, run, seconds=90.0)
     fail(tiny_study, far[0], "the loss is not finite")
-    with sole_writer(tiny_study, far[1]), sole_writer(tiny_study, far[2]):
+    with sole_writer(tiny_study.run_files(far[1])), sole_writer(tiny_study.run_files(far[2])):
+        assert "logs/train" not in shown(tiny_study)  # there is none yet
+        write_text(tiny_study.run_files(far[0]).log, "")
         said = shown(tiny_study)
     assert said.startswith("study tiny: 64 runs (32 done, 2 running, 29 queued, 1 failed) at ")
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.strip()}

@@ -83,10 +83,10 @@ def leave(study: Study) -> None:
             }
             for i in range(60)
         ]
-        results.write(study, "history", run, history)
+        results.write(study.run_files(run), "history", history)
         seen = {"split": "test", "label": 0, "confidence": 0.5}
         said = [{**seen, "index": i, "prediction": int(i >= right(run))} for i in range(IMAGES)]
-        results.write(study, "predictions", run, said)
+        results.write(study.run_files(run), "predictions", said)
         identity = {field: getattr(run, field) for field in RUN_FIELDS}
         measured = {"acc1": 100 * right(run) / IMAGES, "attention_mass": mass(run) / 100}
         measured |= {"heldout_acc1": run.lam}

@@ -15,7 +15,7 @@ from gta import files, results
 from gta.cli import main
 from gta.errors import GtaError
 from gta.results import Kind
-from gta.study import Run, Study, places
+from gta.study import Run, Study
 from tests.faults import harms
 from tests.support.left import fail, finish
 from tests.support.samples import random_store
@@ -89,7 +89,7 @@ def first(study: Study) -> Run:
 
 def _collecting(kind: Kind, harm: harms.Harm) -> Callable[[Study], str]:
     def line(study: Study) -> str:
-        harm(study, study.path(kind, first(study)))
+        harm(study, study.run_files(first(study)).path(kind))
         return gta("collect")
 
     return line
@@ -102,7 +102,7 @@ def _result(kind: Kind, harm: harms.Harm, said: str) -> Fault:
 
 def _unreadable(study: Study) -> str:
     study.folder.chmod(0o777)
-    harms.unreadable(study, study.path("metrics", first(study)))
+    harms.unreadable(study, study.run_files(first(study)).metrics)
     with harms.ordinary_user():
         return next(line for line in lines("collect") if line.startswith("forbidden"))
 
@@ -120,11 +120,11 @@ def _listed(*harmful: Callable[[Study], object]) -> Callable[[Study], str]:
 
 
 def _older(study: Study) -> None:
-    harms.of_an_older_version(study, study.path("metrics", first(study)))
+    harms.of_an_older_version(study, study.run_files(first(study)).metrics)
 
 
 def _without_weights(study: Study) -> None:
-    study.path("models", first(study)).unlink()
+    study.run_files(first(study)).weights.unlink()
 
 
 def _trained(harm: harms.Harm) -> Callable[[Study], str]:
@@ -135,8 +135,8 @@ def _trained(harm: harms.Harm) -> Callable[[Study], str]:
 
         for run in (first(study), study.runs[1]):
             model = create("vit_mini_patch8", 48, num_classes=4)
-            save_weights(study.path("models", run), model, run, study.digest(run))
-        run, path = first(study), study.path("models", first(study))
+            save_weights(study.run_files(run).weights, model, run, study.digest(run))
+        run, path = first(study), study.run_files(first(study)).weights
         assert trained_weights(study, run) == path
         harm(study, path)
         return _error_of(lambda: trained_weights(study, run))
@@ -157,8 +157,8 @@ def _failed(study: Study) -> str:
 def _killed(study: Study) -> str:
     """The note of the table's hole."""
     run = first(study)
-    study.path("metrics", run).unlink()
-    files.write_text(places.log_path(study, run), "")
+    study.run_files(run).metrics.unlink()
+    files.write_text(study.run_files(run).log, "")
     gta("collect")
     gta("table", "--write")
     page = (study.folder / "tables" / "small.md").read_text(encoding="utf-8")
@@ -207,10 +207,10 @@ def _source(harm: harms.Harm) -> Callable[[Study], str]:
 
 def _checkpoint(harm: harms.Harm) -> Callable[[Study], str]:
     def line(study: Study) -> str:
-        from gta.train.checkpoint import Identity, checkpoint_path, load, save
+        from gta.train.checkpoint import Identity, load, save
 
-        run, path = first(study), checkpoint_path(study, first(study))
-        identity = Identity.of(study, run, results.Origin("data", "source"))
+        run, path = first(study), study.run_files(first(study)).checkpoint
+        identity = Identity.of(study.run_files(run), results.Origin("data", "source"))
         save(path, identity, {"iteration": 2, "lr": [1e-3] * 100})
         harm(study, path)
         out = io.StringIO()

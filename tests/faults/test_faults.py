@@ -36,12 +36,12 @@ def test_a_fault_is_one_line_and_leaves_nothing_half_done(fault: Fault, study: S
     assert "\n" not in line
     assert not [name for name in files_below(study.folder) if Path(name).name.startswith(".")]
     if fault.left_out:
-        run, path = first(study), study.path("metrics", first(study))
+        run, path = first(study), study.run_files(first(study)).metrics
         assert path.exists()  # only a job that trains the run again renames it
         assert gta("collect").startswith("error: results/small/")
         assert len(results.read_collected(study)) == len(study.runs) - 1
-        assert not results.is_valid(study, run, results.Origin("data-1", "source-1"))
-        assert results.set_aside(study, run)
+        assert not results.is_valid(study.run_files(run), results.Origin("data-1", "source-1"))
+        assert results.set_aside(study.run_files(run))
         aside = {*study.folder.rglob("*.damaged.*")}
         assert path.with_name("part.damaged.parquet") in aside
         assert aside <= {item.path for item in unused([study])}

@@ -310,7 +310,7 @@ def drawable(tiny_config: dict[str, Any], workdir: Path) -> Study:
     for number, run in enumerate(sorted(study.runs_of("figure1")), start=1):
         if run.seed == 0 and run.lam in (0, 0.1):
             model, digest = small_vit(number, 2), study.digest(run)
-            save_weights(study.path("models", run), model, run, digest)
+            save_weights(study.run_files(run).weights, model, run, digest)
     return study
 
 
@@ -323,7 +323,7 @@ def test_models_stand_at_the_lambda_that_accuracy_chose(drawable: Study) -> None
     assert [model.title for model in models] == TITLES
     assert [model.label for model in models] == ["", "", "", "λ 0.1 sum", "λ 0.1 sum"]
     own = Run("mini_near", 100.0, "tiny_ibot", "gta", "none", 0.1, 0)
-    assert models[-1].weights == drawable.path("models", own)
+    assert models[-1].weights == drawable.run_files(own).weights
     lost = Run("mini_near", 15.0, "tiny_ibot", "gta", "none", 1.0, 1)
     metrics = metrics_frame(drawable, accuracy, accuracy, {lost})
     models = models_of(drawable, "figure1", metrics, "mini_near")
@@ -429,7 +429,7 @@ def test_masks_on_another_data_set(on_voc: Study) -> None:
     assert len(set(positions)) == 3  # each row another image
     (protocol, _) = on_voc.config.segmentation.measured
     run = Run("mini_far", 15.0, "tiny_ibot", "finetune", "none", 0.0, 0)
-    vit = load_source(on_voc.path("models", run), "vit_mini_patch8", 64)
+    vit = load_source(on_voc.run_files(run).weights, "vit_mini_patch8", 64)
     recipe = on_voc.config.recipe
     view = view_of(store, np.array(positions[2:]), recipe, 64, (8, 8))
     ((images, objects),) = view.batches(recipe, 1, torch.device("cpu"))
@@ -468,7 +468,7 @@ def test_maps_are_those_of_the_weights(drawable: Study) -> None:
     assert [row.title for row in rows] == ["Mini near", "Mini near", "Mini far"]
     run = Run("mini_far", 15.0, "tiny_ibot", "finetune", "none", 0.0, 0)
     recipe = drawable.recipe(run)
-    vit = load_source(drawable.path("models", run), recipe.architecture, recipe.image_size)
+    vit = load_source(drawable.run_files(run).weights, recipe.architecture, recipe.image_size)
     expected = upsample(cls_maps(vit, Evaluator(recipe)([rows[2].image])), 48, 48)[0]
     values = rows[2].shown[1].values
     assert values is not None
@@ -493,7 +493,7 @@ def test_masks_come_with_their_index(drawable: Study) -> None:
 
 def test_weights_that_are_not_there_leave_a_panel_that_says_so(drawable: Study) -> None:
     run = Run("mini_far", 15.0, "tiny_ibot", "gta", "none", 0.1, 0)
-    drawable.path("models", run).unlink()
+    drawable.run_files(run).weights.unlink()
     _, rows = map_rows(drawable, "figure1", metrics_frame(drawable, accuracy, accuracy))
     missing = [[shown.values is None for shown in row.shown] for row in rows]
     assert missing == [[False] * 5, [False] * 5, [False, False, False, True, False]]

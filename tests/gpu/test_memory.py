@@ -51,7 +51,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(make_study, capfd):
             torch.cuda.set_per_process_memory_fraction(1.0)
         said = capfd.readouterr().err
         assert ("from here on in micro-batches of" in said) == (name == "scarce"), said
-        histories.append(results.read_part(study, "history", run).to_pylist())
+        histories.append(results.read_part(study.run_files(run), "history").to_pylist())
         # next, a good half of what that took
         share = (before + 0.6 * (torch.cuda.max_memory_reserved() - before)) / total
     for whole, halved in zip(*histories, strict=True):

@@ -36,7 +36,7 @@ def trained(
     study = make_study(study=name, recipe=RECIPE | recipe)
     chosen = runs(study)
     train_runs(study, chosen, device)
-    return {run: results.read_part(study, "history", run).to_pylist() for run in chosen}
+    return {run: results.read_part(study.run_files(run), "history").to_pylist() for run in chosen}
 
 
 def assert_close(
@@ -66,8 +66,8 @@ def test_what_a_trained_model_says_is_what_it_says_on_the_cpu(make_study):
         study = make_study(study=device, recipe=RECIPE)
         run = run_of(study, "gta", lam=1.0)
         train_runs(study, [run], device)
-        metrics = results.read_part(study, "metrics", run).to_pylist()[0]
-        predictions = results.read_part(study, "predictions", run)
+        metrics = results.read_part(study.run_files(run), "metrics").to_pylist()[0]
+        predictions = results.read_part(study.run_files(run), "predictions")
         said[device] = metrics, np.asarray(predictions["prediction"])
     (here, expected), (there, found) = said["cpu"], said["cuda"]
     assert there["device"] == torch.cuda.get_device_name(0)

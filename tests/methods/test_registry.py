@@ -16,7 +16,7 @@ def test_the_papers_methods_come_first_in_its_order():
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_facts_of_a_method(method):
-    penalised = method.penalty is not Method.penalty
+    penalised = (method.penalty, method.updating) != (Method.penalty, Method.updating)
     assert bool(method.grid) == penalised
     assert (method.default_lam in method.grid) == penalised
     assert method.title

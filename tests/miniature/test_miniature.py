@@ -91,6 +91,11 @@ def test_every_rule_has_run_and_nothing_is_left_to_do(said: str) -> None:
         assert "Nothing to be done" in again
 
 
+def test_snakemakes_own_report_is_written(said: str) -> None:
+    call("snakemake", "all", "--configfile", *CONFIGS, "--report", "report.html")
+    assert "</html>" in Path("report.html").read_text(encoding="utf-8")
+
+
 def test_all_runs_are_done(study: Study) -> None:
     options = [word for config in CONFIGS for word in ("--config", config)]
     assert call("gta", "runs", *options).startswith("study miniature: 250 runs (250 done)")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from gta import files
-from gta.study import Study, places
+from gta.study import Study
 from tests.page.synthetic import CONFIG, LOST, leave_results
 
 REASON = "the loss is not finite: <script>alert('x')</script> & </script>"
@@ -20,7 +20,7 @@ def invent(folder: Path) -> Study:
     config.write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
     study = Study.load([config])
     leave_results(study, without=[LOST])
-    files.write_text(places.failure_path(study, LOST), f"{REASON}\n")
+    files.write_text(study.run_files(LOST).failure, f"{REASON}\n")
     return study
 
 

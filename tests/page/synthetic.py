@@ -74,7 +74,7 @@ def leave_results(study: Study, without: Container[Run] = ()) -> None:
     for run in study.runs:
         if run in without:
             continue
-        results.write(study, "history", run, history(run))
+        results.write(study.run_files(run), "history", history(run))
         rows.append(
             {field: getattr(run, field) for field in RUN_FIELDS}
             | {"acc1": acc1(run), "heldout_acc1": heldout(run), "seconds": 90.0}

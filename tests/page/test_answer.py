@@ -144,10 +144,9 @@ def test_a_range_is_never_empty() -> None:
 
 def test_logs_and_times_of_runs(study: Study, workdir: Path) -> None:
     from gta.page.details import details
-    from gta.study import places as where
 
     run = study.runs[0]
-    log = where.log_path(study, run)
+    log = study.run_files(run).log
     log.parent.mkdir(parents=True)
     log.touch()
     found = details(study, Collected(study), {})[0]

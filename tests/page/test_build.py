@@ -166,12 +166,12 @@ def test_a_hole_says_why_and_what_to_run(study: Study, page: Reader) -> None:
 
 def test_a_run_without_its_history_is_shown_without_curves(study: Study) -> None:
     run = study.runs[0]
-    study.path("history", run).unlink()
+    study.run_files(run).path("history").unlink()
     cell = Reader(build(study)).data()["cells"][0]
     shown = cell["runs"][0]
     assert shown["acc1"] == pytest.approx(acc1(run))
     assert shown["curve"] is None
-    assert shown["state"] == f"{study.path('history', run)}: missing"
+    assert shown["state"] == f"{study.run_files(run).path('history')}: missing"
 
 
 def test_the_command_reruns_that_cell_alone(study: Study, page: Reader) -> None:

@@ -23,7 +23,7 @@ def study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     """A study with the old run's results, whose recipe is taken to be today's."""
     study = Study(tiny_config)
     for kind in KINDS:
-        path = study.path(kind, RUN)
+        path = study.run_files(RUN).path(kind)
         path.parent.mkdir(parents=True)
         shutil.copyfile(OLD / f"{kind}.parquet", path)
     return study
@@ -36,7 +36,7 @@ def recipe_digest() -> str:
 
 def test_a_run_of_the_old_schema_is_done(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Study, "digest", lambda study, run: recipe_digest())
-    found = results.result_of(study, RUN, thorough=True)
+    found = results.result_of(study.run_files(RUN), thorough=True)
     assert found.state == results.State("done")
     assert found.row is not None
     assert found.row["acc1"] == 72.6530612244898
@@ -47,7 +47,7 @@ def test_a_run_of_the_old_schema_is_done(study: Study, monkeypatch: pytest.Monke
 
 def test_columns_added_since_are_null(study: Study) -> None:
     for kind in KINDS:
-        table = results.read_part(study, kind, RUN)
+        table = results.read_part(study.run_files(RUN), kind)
         assert table.schema == results.schema(kind)
         old = pq.ParquetFile(OLD / f"{kind}.parquet").read()
         for name in table.column_names:
@@ -55,4 +55,7 @@ def test_columns_added_since_are_null(study: Study) -> None:
                 assert table[name].equals(pa.chunked_array(old[name]))
             else:
                 assert table[name].null_count == table.num_rows
-    assert results.read_part(study, "history", RUN)["heldout_attention_mass"].null_count == 80
+    assert (
+        results.read_part(study.run_files(RUN), "history")["heldout_attention_mass"].null_count
+        == 80
+    )

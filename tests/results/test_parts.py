@@ -18,7 +18,7 @@ from gta import files, results
 from gta.catalog import STORE_FORMAT
 from gta.errors import GtaError
 from gta.results.writers import sole_writer
-from gta.study import RUN_FIELDS, Run, Study, places
+from gta.study import RUN_FIELDS, Run, Study
 from tests.support.left import contents, fail, finish, keep_weights, metrics_row
 
 
@@ -39,6 +39,22 @@ def leftovers(folder: Path) -> list[str]:
 
 
 # Writing
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_only_regular_files_are_replaced(tmp_path, kind):
+    path = tmp_path / kind
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/null")
+    else:
+        path.mkdir()
+    before = path.lstat()
+    with pytest.raises(GtaError, match=rf"{kind}: cannot be written: is a .*not a regular file"):
+        files.write_text(path, "text")
+    assert path.lstat() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_whole_writes_and_leaves_no_hidden_file(workdir: Path) -> None:
@@ -90,7 +106,7 @@ def test_what_cannot_be_written_is_one_clear_line(workdir: Path) -> None:
     with pytest.raises(GtaError, match=r"^file/out\.txt: cannot be written: "):
         files.write_text(Path("file/out.txt"), "text")
     Path("folder").mkdir()
-    with pytest.raises(GtaError, match=r"^folder: cannot be written: Is a directory"):
+    with pytest.raises(GtaError, match=r"^folder: cannot be written: is a folder"):
         files.write_text(Path("folder"), "text")
     assert leftovers(workdir) == ["file"]
 
@@ -98,8 +114,8 @@ def test_what_cannot_be_written_is_one_clear_line(workdir: Path) -> None:
 def test_a_row_with_a_column_of_no_schema_is_refused(tiny_study: Study) -> None:
     row = metrics(tiny_study, tiny_study.runs[0], accuracy=1.0)
     with pytest.raises(ValueError, match="metrics has no column accuracy"):
-        results.write(tiny_study, "metrics", tiny_study.runs[0], [row])
-    assert not tiny_study.path("metrics", tiny_study.runs[0]).exists()
+        results.write(tiny_study.run_files(tiny_study.runs[0]), "metrics", [row])
+    assert not tiny_study.run_files(tiny_study.runs[0]).metrics.exists()
 
 
 # Reading
@@ -107,7 +123,7 @@ def test_a_row_with_a_column_of_no_schema_is_refused(tiny_study: Study) -> None:
 
 def test_metrics_round_trip_with_typed_identity(tiny_study: Study) -> None:
     for run in tiny_study.runs:
-        results.write(tiny_study, "metrics", run, [metrics(tiny_study, run)])
+        results.write(tiny_study.run_files(run), "metrics", [metrics(tiny_study, run)])
     table = results.read(tiny_study, "metrics")
     assert table.schema.names == [*RUN_FIELDS, *results.METRICS.names]
     assert table.schema.field("rate").type == table.schema.field("lam").type == pa.float64()
@@ -124,24 +140,25 @@ def test_a_column_left_out_is_null(tiny_study: Study) -> None:
     run = tiny_study.runs[0]
     row = metrics(tiny_study, run)
     del row["heldout_acc1"]
-    results.write(tiny_study, "metrics", run, [row])
-    assert results.read_part(tiny_study, "metrics", run)["heldout_acc1"].to_pylist() == [None]
+    results.write(tiny_study.run_files(run), "metrics", [row])
+    assert results.read_part(tiny_study.run_files(run), "metrics")["heldout_acc1"].to_pylist() == [
+        None
+    ]
 
 
 def test_history_and_predictions_round_trip(tiny_study: Study) -> None:
     one, two = tiny_study.runs[:2]
     history = {"iteration": 1, "lr": 1e-3, "cross_entropy": 2.0, "penalty": 0.1, "train_acc1": 25.0}
-    results.write(tiny_study, "history", one, [history, {**history, "iteration": 2}])
+    results.write(tiny_study.run_files(one), "history", [history, {**history, "iteration": 2}])
     read = results.read(tiny_study, "history", [one])
     assert read["iteration"].to_pylist() == [1, 2]
     assert read["seed"].to_pylist() == [one.seed] * 2
 
     prediction = {"index": 3, "label": 1, "prediction": 0, "confidence": 0.5}
-    results.write(tiny_study, "predictions", one, [{"split": "test", **prediction}])
+    results.write(tiny_study.run_files(one), "predictions", [{"split": "test", **prediction}])
     results.write(
-        tiny_study,
+        tiny_study.run_files(two),
         "predictions",
-        two,
         [{"split": "heldout", **prediction}, {"split": "test", **prediction}],
     )
     both = results.read(tiny_study, "predictions", [one, two])
@@ -176,20 +193,20 @@ def garbled(path: Path) -> None:
 @pytest.mark.parametrize("damage", [cut_off, scribbled, emptied, garbled])
 def test_damaged_file_is_one_clear_line(damage: Any, tiny_study: Study) -> None:
     run = tiny_study.runs[0]
-    results.write(tiny_study, "metrics", run, [metrics(tiny_study, run)])
-    damage(tiny_study.path("metrics", run))
+    results.write(tiny_study.run_files(run), "metrics", [metrics(tiny_study, run)])
+    damage(tiny_study.run_files(run).metrics)
     with pytest.raises(GtaError) as error:
         results.read(tiny_study, "metrics", [run])
     line = str(error.value)
-    assert line.startswith(f"{tiny_study.path('metrics', run)}: damaged: ")
+    assert line.startswith(f"{tiny_study.run_files(run).metrics}: damaged: ")
     assert "\n" not in line
-    assert results.state_of(tiny_study, run).state == "damaged"
+    assert results.state_of(tiny_study.run_files(run)).state == "damaged"
 
 
 def test_missing_file_is_one_clear_line(tiny_study: Study) -> None:
     run = tiny_study.runs[0]
     with pytest.raises(GtaError, match=r"part\.parquet: missing$"):
-        results.read_part(tiny_study, "metrics", run)
+        results.read_part(tiny_study.run_files(run), "metrics")
 
 
 # Columns of other versions
@@ -223,13 +240,13 @@ def retyped(table: pa.Table, name: str, kind: pa.DataType) -> pa.Table:
 def test_columns_of_other_versions(change: Any, state: str, reason: str, tiny_study: Study) -> None:
     run = tiny_study.runs[0]
     finish(tiny_study, run)
-    path = tiny_study.path("metrics", run)
+    path = tiny_study.run_files(run).metrics
     rewrite(path, change)
-    found = results.state_of(tiny_study, run)
+    found = results.state_of(tiny_study.run_files(run))
     assert found.state == state
     assert found.reason.endswith(reason)
     if state == "done":
-        assert results.read_part(tiny_study, "metrics", run).schema == results.METRICS
+        assert results.read_part(tiny_study.run_files(run), "metrics").schema == results.METRICS
     before = path.read_bytes()
     results.collect_metrics(tiny_study, lambda run: None)
     assert path.read_bytes() == before
@@ -240,8 +257,8 @@ def test_dictionaries_of_wider_indices_are_the_same_column(tiny_study: Study) ->
     run = tiny_study.runs[0]
     finish(tiny_study, run)
     wide = pa.dictionary(pa.int32(), pa.string())
-    rewrite(tiny_study.path("predictions", run), lambda t: retyped(t, "split", wide))
-    table = results.read_part(tiny_study, "predictions", run)
+    rewrite(tiny_study.run_files(run).path("predictions"), lambda t: retyped(t, "split", wide))
+    table = results.read_part(tiny_study.run_files(run), "predictions")
     assert table.schema == results.PREDICTIONS
     assert set(table["split"].to_pylist()) == {"test"}
 
@@ -264,8 +281,8 @@ def test_a_result_of_no_or_another_run_is_damaged(
 ) -> None:
     run = tiny_study.runs[0]
     finish(tiny_study, run)
-    relabel(tiny_study.path("metrics", run), metadata)
-    found = results.state_of(tiny_study, run)
+    relabel(tiny_study.run_files(run).metrics, metadata)
+    found = results.state_of(tiny_study.run_files(run))
     assert found.state == "damaged"
     assert reason in found.reason
 
@@ -288,15 +305,15 @@ def test_a_result_of_no_or_another_run_is_damaged(
 def test_impossible_values_are_damage(columns: Any, reason: str, tiny_study: Study) -> None:
     run = tiny_study.runs[0]
     finish(tiny_study, run, **columns)
-    found = results.state_of(tiny_study, run)
-    assert found == results.State("damaged", f"{tiny_study.path('metrics', run)}: {reason}")
+    found = results.state_of(tiny_study.run_files(run))
+    assert found == results.State("damaged", f"{tiny_study.run_files(run).metrics}: {reason}")
 
 
 @pytest.mark.parametrize("kind", ["metrics", "history", "predictions"])
 def test_a_pipe_in_place_of_a_file_is_damage(kind: Any, tiny_study: Study) -> None:
     run = tiny_study.runs[0]
     finish(tiny_study, run)
-    path = tiny_study.path(kind, run)
+    path = tiny_study.run_files(run).path(kind)
     path.unlink()
     os.mkfifo(path)
     _, missing = results.collect_metrics(tiny_study, lambda run: None)
@@ -311,12 +328,14 @@ ORIGIN = results.Origin("data-1", "source-1")
 
 def test_states_of_a_run(tiny_study: Study) -> None:
     missing, failed, stale, other_data, other_source, done = tiny_study.runs[:6]
-    files.write_text(places.failure_path(tiny_study, failed), "the loss is NaN at iteration 3\n")
+    files.write_text(tiny_study.run_files(failed).failure, "the loss is NaN at iteration 3\n")
     finish(tiny_study, stale, recipe_digest="of other settings")
     finish(tiny_study, other_data, data_digest="data-0")
     finish(tiny_study, other_source, source_digest="source-0")
     finish(tiny_study, done)
-    found = {run: results.state_of(tiny_study, run, ORIGIN) for run in tiny_study.runs[:6]}
+    found = {
+        run: results.state_of(tiny_study.run_files(run), ORIGIN) for run in tiny_study.runs[:6]
+    }
     assert found[missing] == results.State("missing", "not run yet")
     assert found[failed] == results.State("failed", "the loss is NaN at iteration 3")
     assert found[stale].state == "stale"
@@ -326,13 +345,13 @@ def test_states_of_a_run(tiny_study: Study) -> None:
         assert found[run].reason.endswith("made from another state of the data or the source")
     assert found[done] == results.State("done")
     # where today's data and source are not known, they are not compared
-    assert results.state_of(tiny_study, other_data) == results.State("done")
+    assert results.state_of(tiny_study.run_files(other_data)) == results.State("done")
 
 
 def test_a_metrics_file_without_a_row_is_damaged(tiny_study: Study) -> None:
     run = tiny_study.runs[0]
-    results.write(tiny_study, "metrics", run, [])
-    assert results.state_of(tiny_study, run).state == "damaged"
+    results.write(tiny_study.run_files(run), "metrics", [])
+    assert results.state_of(tiny_study.run_files(run)).state == "damaged"
 
 
 def keeping(study: Study) -> Study:
@@ -348,7 +367,7 @@ def test_weights_newly_asked_for_are_missing_and_the_numbers_stay(tiny_study: St
     assert table.num_rows == len(study.runs)
     assert {state.state for state in missing.values()} == {"missing"}
     assert missing[study.runs[0]].reason == (
-        f"{study.path('models', study.runs[0])}: missing, and the config keeps it"
+        f"{study.run_files(study.runs[0]).path('models')}: missing, and the config keeps it"
     )
     assert len(missing) == len(study.runs)
     assert contents(tiny_study.folder) == before
@@ -359,14 +378,14 @@ def test_weights_are_held_to_run_settings_and_size(tiny_study: Study) -> None:
     run, other = study.runs[:2]
     finish(study, run)
     finish(study, other)
-    path = study.path("models", run)
+    path = study.run_files(run).weights
     whole = path.read_bytes()
 
     def found() -> results.State:
-        return results.state_of(study, run)
+        return results.state_of(study.run_files(run))
 
     assert found().state == "done"
-    path.write_bytes(study.path("models", other).read_bytes())
+    path.write_bytes(study.run_files(other).weights.read_bytes())
     assert found() == results.State("damaged", f"{path}: belongs to another run, {other.name}")
     keep_weights(study, run, recipe_digest="another")
     assert found().state == "stale"
@@ -374,25 +393,41 @@ def test_weights_are_held_to_run_settings_and_size(tiny_study: Study) -> None:
         path.write_bytes(damaged)
         assert found().state == "damaged"
         assert "cannot be read as safetensors" in found().reason
-    assert results.state_of(tiny_study, run).state == "done"
+    assert results.state_of(tiny_study.run_files(run)).state == "done"
 
 
 def test_a_failure_of_other_settings_is_past(tiny_study: Study) -> None:
     run = tiny_study.runs[0]
     fail(tiny_study, run, "the loss is not finite")
-    assert results.state_of(tiny_study, run) == results.State("failed", "the loss is not finite")
+    assert results.state_of(tiny_study.run_files(run)) == results.State(
+        "failed", "the loss is not finite"
+    )
     recipe = {**tiny_study.content["recipe"], "lr": 2e-3}
     mended = Study({**tiny_study.content, "recipe": recipe})
-    assert results.state_of(mended, run) == results.State("missing", "not run yet")
-    with sole_writer(tiny_study, run):  # a new attempt is at work
-        assert results.state_of(tiny_study, run).state == "missing"
+    assert results.state_of(mended.run_files(run)) == results.State("missing", "not run yet")
+    with sole_writer(tiny_study.run_files(run)):  # a new attempt is at work
+        assert results.state_of(tiny_study.run_files(run)).state == "missing"
+
+
+def test_a_failure_of_other_data_is_past(tiny_study: Study) -> None:
+    run, origin = tiny_study.runs[0], results.Origin("data", "source")
+    results.note_failure(tiny_study.run_files(run), GtaError("no test image"), origin)
+    for today in (origin, None):
+        assert results.state_of(tiny_study.run_files(run), today).reason == "no test image"
+    mended = results.Origin("mended", "source")
+    assert results.state_of(tiny_study.run_files(run), mended) == results.State(
+        "missing", "not run yet"
+    )
 
 
 def test_changed_settings_make_a_result_stale(tiny_study: Study) -> None:
     run = tiny_study.runs[0]
     finish(tiny_study, run)
     recipe = {**tiny_study.content["recipe"], "lr": 2e-3}
-    assert results.state_of(Study({**tiny_study.content, "recipe": recipe}), run).state == "stale"
+    assert (
+        results.state_of(Study({**tiny_study.content, "recipe": recipe}).run_files(run)).state
+        == "stale"
+    )
 
 
 def test_file_digest_is_that_of_sha256sum(workdir: Path) -> None:

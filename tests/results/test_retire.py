@@ -22,14 +22,14 @@ def runs(tiny_study: Study) -> list[Run]:
     runs = list(tiny_study.runs[:2])
     for acc1, run in enumerate(runs):
         finish(tiny_study, run, acc1=float(acc1))
-    files.write_text(tiny_study.path("models", runs[0]), "weights")
+    files.write_text(tiny_study.run_files(runs[0]).weights, "weights")
     checkpoint(tiny_study, runs[0])
     fail(tiny_study, runs[0], "an old reason")
     return runs
 
 
 def state(study: Study, run: Run) -> str:
-    return results.state_of(study, run).state
+    return results.state_of(study.run_files(run)).state
 
 
 def test_retired_results_lie_elsewhere_as_they_lay(tiny_study: Study, runs: list[Run]) -> None:
@@ -68,26 +68,29 @@ def test_what_a_failed_attempt_left_gives_way_but_for_its_reason_and_checkpoint(
     tiny_study: Study, runs: list[Run]
 ) -> None:
     run = runs[0]
-    old = tiny_study.path("history", run).read_bytes()
+    old = tiny_study.run_files(run).path("history").read_bytes()
     folder = retire(tiny_study, [run])
-    results.write(tiny_study, "history", run, [{"iteration": 9}])
+    results.write(tiny_study.run_files(run), "history", [{"iteration": 9}])
     new = checkpoint(tiny_study, run, "a new one")
     fail(tiny_study, run, "a new reason")
     assert restore(tiny_study, folder, [run]) == [run]
-    assert tiny_study.path("history", run).read_bytes() == old
+    assert tiny_study.run_files(run).path("history").read_bytes() == old
     assert new.read_text() == "a new one"
-    assert results.failure_of(tiny_study, run) == "a new reason"
+    assert results.failure_of(tiny_study.run_files(run)) == "a new reason"
     assert {name.partition("/")[0] for name in contents(folder)} == {"checkpoints", "failures"}
 
 
 def test_a_run_that_is_being_trained_is_left_alone(tiny_study: Study, runs: list[Run]) -> None:
     before = contents(tiny_study.folder)
-    with sole_writer(tiny_study, runs[1]), pytest.raises(GtaError, match="is being trained now"):
+    with (
+        sole_writer(tiny_study.run_files(runs[1])),
+        pytest.raises(GtaError, match="is being trained now"),
+    ):
         retire(tiny_study, runs)
     locks = "locks/"
     assert {k: v for k, v in contents(tiny_study.folder).items() if locks not in k} == before
     folder = retire(tiny_study, runs)
-    with sole_writer(tiny_study, runs[1]):
+    with sole_writer(tiny_study.run_files(runs[1])):
         assert restore(tiny_study, folder, runs) == [runs[0]]
 
 

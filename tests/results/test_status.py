@@ -13,7 +13,7 @@ from gta import files, results
 from gta.results import Origin
 from gta.results.status import Monitor, Saved, Snapshot, Timing, read_saved
 from gta.results.writers import sole_writer
-from gta.study import Run, Study
+from gta.study import Run, RunFiles, Study
 from tests.support.left import fail, finish
 
 
@@ -27,8 +27,8 @@ def test_each_run_stands_somewhere(tiny_study: Study) -> None:
     finish(tiny_study, stale, recipe_digest="another")
     fail(tiny_study, failed, "the loss is not finite")
     fail(tiny_study, again, "an old reason")
-    files.write_text(tiny_study.path("metrics", damaged), "no Parquet")
-    with sole_writer(tiny_study, running), sole_writer(tiny_study, again):
+    files.write_text(tiny_study.run_files(damaged).metrics, "no Parquet")
+    with sole_writer(tiny_study.run_files(running)), sole_writer(tiny_study.run_files(again)):
         seen = Monitor(tiny_study, no_origins).look()
     assert seen.runs("done") == [done]
     assert seen.runs("running") == [again, running]
@@ -55,18 +55,18 @@ def test_it_sees_what_changes_and_reads_nothing_twice(
     read: list[Run] = []
     original = results.read_part
 
-    def read_part(study: Study, kind: results.Kind, run: Run) -> Any:
-        read.append(run)
-        return original(study, kind, run)
+    def read_part(run_files: RunFiles, kind: results.Kind) -> Any:
+        read.append(run_files.run)
+        return original(run_files, kind)
 
     monkeypatch.setattr(results, "read_part", read_part)
     finish(tiny_study, second)
     assert monitor.look().runs("done") == [first, second]
     assert set(read) == {second}
     finish(tiny_study, first, recipe_digest="another")
-    os.utime(tiny_study.path("metrics", first), (1, 1))  # whatever the clock's steps are
+    os.utime(tiny_study.run_files(first).metrics, (1, 1))  # whatever the clock's steps are
     assert monitor.look().runs("done") == [second]
-    tiny_study.path("metrics", second).unlink()
+    tiny_study.run_files(second).metrics.unlink()
     assert monitor.look().runs("done") == []
 
 

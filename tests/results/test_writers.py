@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 import sys
 import threading
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gta.errors import GtaError
-from gta.files import hold_one
+from gta.files import hold_one, holder_of
 from gta.results.writers import sole_writer
 from gta.study import Study
 
@@ -102,6 +104,20 @@ def test_a_block_that_fails_frees_its_lock(tmp_path: Path) -> None:
         assert position == 0
 
 
+def test_a_wait_has_a_limit_and_names_the_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, who = tmp_path / "lock", f"process {os.getpid()} on {platform.node()} since "
+    monkeypatch.setenv("GTA_WAIT_HOURS", "0")
+    with hold_one([lock]):
+        assert holder_of(lock).startswith(who)
+        with pytest.raises(GtaError, match=rf"lock: held by {who}.* hours; .*GTA_WAIT_HOURS"):
+            hold_one([lock]).__enter__()
+    monkeypatch.setenv("GTA_WAIT_HOURS", "soon")
+    with pytest.raises(GtaError, match="GTA_WAIT_HOURS: 'soon' is not"):
+        hold_one([lock]).__enter__()
+
+
 def test_a_lock_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
@@ -119,9 +135,9 @@ def test_a_run_has_one_writer_and_others_are_free(tiny_study: Study) -> None:
         waits.append(True)
         raise TimeoutError
 
-    with sole_writer(tiny_study, run):
-        with sole_writer(tiny_study, other, give_up):
+    with sole_writer(tiny_study.run_files(run)):
+        with sole_writer(tiny_study.run_files(other), give_up):
             pass
-        with pytest.raises(TimeoutError), sole_writer(tiny_study, run, give_up):
+        with pytest.raises(TimeoutError), sole_writer(tiny_study.run_files(run), give_up):
             pass
     assert waits == [True]

@@ -57,7 +57,7 @@ def study(tiny_config: dict[str, Any], workdir: Path) -> Study:
     ]
     stores.write(study.store("mini_near"), "mini_near", ["a", "b"], items)
     for seed, run in enumerate(study.runs[:-1]):
-        weights = study.path("models", run)
+        weights = study.run_files(run).weights
         weights.parent.mkdir(parents=True)
         owner = {"run": run.name, "recipe_digest": study.digest(run)}
         save_file(small_vit(seed).state_dict(), weights, metadata=owner)

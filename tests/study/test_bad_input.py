@@ -145,7 +145,7 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         ),
         (
             lambda c: override(c, recipe={"iterations": 0}),
-            "overrides.0.recipe.iterations: 0 should be greater than 0",
+            "overrides.0.recipe.iterations: 0 should be greater than or equal to 1",
         ),
         # names of nothing
         (

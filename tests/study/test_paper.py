@@ -10,6 +10,7 @@ import pytest
 
 from gta.study import Run, Study
 from gta.study.load import merge, read_yaml
+from gta.study.run import cell_of
 from gta.study.sharing import batch_key
 
 
@@ -72,6 +73,11 @@ def test_the_literal_sum_holds_the_trade_off_and_the_ends_of_the_paper(
 )
 def test_runs_of_each_table_and_figure(paper: Study, name: str, count: int) -> None:
     assert len(paper.runs_of(name)) == count
+    assert paper.cells_of(name) == tuple(sorted(set(map(cell_of, paper.runs_of(name)))))
+
+
+def test_runs_stand_in_their_order(paper: Study) -> None:
+    assert paper.runs == tuple(sorted(set(paper.runs)))
 
 
 def test_runs_of_a_data_set_and_seed_by_part(paper: Study) -> None:

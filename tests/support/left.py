@@ -20,13 +20,13 @@ def finish(study: Study, run: Run, **columns: Any) -> None:
     Of a hundred test images, the first ``acc1`` are classified right.
     """
     row = metrics_row(study, run, **columns)
-    results.write(study, "history", run, [{"iteration": 0}])
+    results.write(study.run_files(run), "history", [{"iteration": 0}])
     seen = {"split": "test", "label": 0, "confidence": 0.5}
     rows = [{**seen, "index": i, "prediction": int(i >= row["acc1"])} for i in range(100)]
-    results.write(study, "predictions", run, rows)
+    results.write(study.run_files(run), "predictions", rows)
     if study.keeps_weights(run):
         keep_weights(study, run)
-    results.write(study, "metrics", run, [row])
+    results.write(study.run_files(run), "metrics", [row])
 
 
 def metrics_row(study: Study, run: Run, **columns: Any) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def metrics_row(study: Study, run: Run, **columns: Any) -> dict[str, Any]:
 
 def keep_weights(study: Study, run: Run, **metadata: str) -> Path:
     """A model file of a run, its one tensor a single zero; its path."""
-    path = study.path("models", run)
+    path = study.run_files(run).weights
     said = {"run": run.name, "recipe_digest": study.digest(run), **metadata}
     with files.atomic_write(path) as hidden:
         save_file({"head.bias": np.zeros(1, np.float32)}, hidden, metadata=said)
@@ -73,7 +73,7 @@ def checkpoint(study: Study, run: Run, text: str = "a checkpoint") -> Path:
 
 def fail(study: Study, run: Run, reason: str) -> None:
     """What a run leaves that ended with an error."""
-    results.note_failure(study, run, GtaError(reason))
+    results.note_failure(study.run_files(run), GtaError(reason))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

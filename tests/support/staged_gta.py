@@ -25,7 +25,6 @@ from gta.errors import GtaError
 from gta.files import file_digest, write_text
 from gta.results.writers import sole_writer
 from gta.study import Run, Study
-from gta.study.places import failure_path
 from tests.support.left import fail, finish
 
 # What there is of a prepared data set.
@@ -91,8 +90,8 @@ def train_runs(study: Study, runs: Iterable[Run], device: str, progress: Callabl
         key = f"{run.method}-{run.lam:g}"
         note("started", key, device=device, argv=sys.argv)
         order = order_of(key)
-        path = study.path("metrics", run)
-        with sole_writer(study, run, partial(note, "waits", key)):
+        path = study.run_files(run).metrics
+        with sole_writer(study.run_files(run), partial(note, "waits", key)):
             if path.exists():
                 note("kept", key)
                 path.touch()
@@ -104,7 +103,7 @@ def train_runs(study: Study, runs: Iterable[Run], device: str, progress: Callabl
                 raise
             source = file_digest(study.weights(run.source))
             finish(study, run, data_digest="staged", source_digest=source)
-            failure_path(study, run).unlink(missing_ok=True)
+            study.run_files(run).failure.unlink(missing_ok=True)
             note("trained", key)
 
 

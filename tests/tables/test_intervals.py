@@ -38,7 +38,7 @@ def finish(study: Study, run: Run, answers: NDArray[np.bool_], first: int = 0) -
         for i in map(int, order)
     ]
     rows.append({"split": "heldout", "index": 999, "label": 1, "prediction": 1})
-    results.write(study, "predictions", run, rows)
+    results.write(study.run_files(run), "predictions", rows)
     identity = {field.name: getattr(run, field.name) for field in results.IDENTITY}
     identity |= {"recipe_digest": study.digest(run)}
     return {**identity, "acc1": 100 * answers.mean(), "heldout_acc1": 100 * answers.mean()}
@@ -163,7 +163,7 @@ def test_what_is_made_of_the_same_predictions_is_kept(
 
 def test_without_predictions_there_is_no_interval(study: Study) -> None:
     lost = next(run for run in study.runs if run.method == "gta")
-    study.path("predictions", lost).unlink()
+    study.run_files(lost).path("predictions").unlink()
     found = tables.compute_intervals(study, results.read_collected(study)).to_pylist()
     gains = {(r["rate"], r["method"], r["lam"]) for r in found if r["baseline"] == "finetune"}
     assert len(gains) == 5

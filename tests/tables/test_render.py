@@ -16,7 +16,7 @@ from gta import results, tables
 from gta.data import store as stores
 from gta.errors import GtaError
 from gta.results import State
-from gta.study import Run, Study, places
+from gta.study import Run, Study
 from gta.study.config import COMPUTING
 from gta.tables import Page, accuracy, accuracy_page, select
 from gta.tables.layout import Cell, title_of
@@ -284,8 +284,8 @@ def finished(tiny_config: dict[str, Any], workdir: Path) -> Study:
     done = [run for run in study.runs if run != LOST]
     for run in done:
         row = metrics_row(study, run, acc1=acc1(run), heldout_acc1=heldout(run))
-        results.write(study, "metrics", run, [row])
-    failure = places.failure_path(study, LOST)
+        results.write(study.run_files(run), "metrics", [row])
+    failure = study.run_files(LOST).failure
     failure.parent.mkdir(parents=True)
     failure.write_text("loss is NaN at step 7\n", encoding="utf-8")
     results.write_collected(study, results.read(study, "metrics", done[1:]))

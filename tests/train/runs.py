@@ -89,7 +89,7 @@ def fit(study: Study, run: Run, progress: Progress | None = None) -> Learner:
 
 def weights_of(study: Study, run: Run) -> dict[str, Tensor]:
     """The weights that a run left."""
-    return load_file(study.path("models", run))
+    return load_file(study.run_files(run).weights)
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -101,7 +101,9 @@ def assert_same_results(one: Study, two: Study, runs: Sequence[Run]) -> None:
     """Metrics, history, predictions and weights are equal, bit for bit."""
     for run in runs:
         for kind in ("history", "predictions", "metrics"):
-            found, expected = (results.read_part(study, kind, run) for study in (one, two))
+            found, expected = (
+                results.read_part(study.run_files(run), kind) for study in (one, two)
+            )
             columns = [name for name in expected.column_names if name not in CIRCUMSTANCES]
             other = [name for name in columns if not found[name].equals(expected[name])]
             assert not other, f"{run.name}: {kind}: {', '.join(other)}"

@@ -20,7 +20,7 @@ from gta.models.sources import read_weights
 from gta.study import Run, Study
 from gta.study.load import merge
 from gta.train import Progress, Stopped, checkpoint, train_runs
-from gta.train.checkpoint import CheckpointWriter, Identity, checkpoint_path, load, save
+from gta.train.checkpoint import CheckpointWriter, Identity, load, save
 from gta.train.signals import Signals
 from tests.support.samples import files_below, random_store
 from tests.train.runs import ROUGH, assert_same_results, every_kind, fit, learners_of, run_of, same
@@ -63,7 +63,7 @@ def interrupted(make_study: Callable[..., Study]) -> tuple[Study, Run, Path]:
     study = make_study()
     run = run_of(study, "l2_sp")
     interrupt(study, [run], 2)
-    return study, run, checkpoint_path(study, run)
+    return study, run, study.run_files(run).checkpoint
 
 
 def iterations_trained(study: Study, run: Run) -> list[int]:
@@ -92,7 +92,7 @@ def test_an_interrupted_pack_ends_with_the_numbers_of_an_unbroken_one(
             train_runs(broken, runs, "cpu", at(iteration, receive(number)))
         assert stopped.value.code == 128 + number
         assert f"stopped by {number.name}; the next attempt resumes" in capsys.readouterr().err
-        assert all(checkpoint_path(broken, run).exists() for run in runs)
+        assert all(broken.run_files(run).checkpoint.exists() for run in runs)
         assert not (broken.folder / "metrics").exists()
     told: list[int] = []
     train_runs(broken, runs, "cpu", lambda run, done, of: told.append(done))
@@ -140,7 +140,9 @@ def test_seconds_go_on_too(interrupted):
     state = torch.load(path, weights_only=True)["state"]
     assert state["seconds"] > 0
     train_runs(study, [run], "cpu")
-    assert results.read_part(study, "metrics", run)["seconds"][0].as_py() > state["seconds"]
+    assert (
+        results.read_part(study.run_files(run), "metrics")["seconds"][0].as_py() > state["seconds"]
+    )
 
 
 # When they are written
@@ -180,7 +182,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_no_training(make_study, capsy
     (study.folder / "checkpoints").write_text("in the way")
     train_runs(study, [run], "cpu")
     assert capsys.readouterr().err.startswith("warning: no checkpoint: ")
-    assert results.state_of(study, run).state == "done"
+    assert results.state_of(study.run_files(run)).state == "done"
 
 
 def test_a_full_disk_is_one_error_and_leaves_what_was_there(interrupted):
@@ -211,8 +213,8 @@ def test_a_run_that_fails_keeps_its_checkpoint(interrupted, monkeypatch):
 def test_what_killed_writers_left_half_written_is_removed(interrupted):
     study, run, path = interrupted
     halves = [path.with_name(".checkpoint.x1.pt")]
-    halves += [study.path("metrics", run).with_name(".part.x2.parquet")]
-    halves += [study.path("models", run).with_name(".model.x3.safetensors")]
+    halves += [study.run_files(run).metrics.with_name(".part.x2.parquet")]
+    halves += [study.run_files(run).weights.with_name(".model.x3.safetensors")]
     for half in halves:
         half.parent.mkdir(parents=True, exist_ok=True)
         half.write_bytes(b"half")
@@ -241,10 +243,10 @@ def test_a_signal_that_comes_as_it_is_looked_for_is_acted_on_the_next_time(make_
     keep = CheckpointWriter(study, {run: results.Origin("data", "source")}, Late())
     learner = fit(study, run)
     keep([learner])
-    assert not checkpoint_path(study, run).exists()
+    assert not study.run_files(run).checkpoint.exists()
     with pytest.raises(Stopped):
         keep([learner])
-    assert checkpoint_path(study, run).exists()
+    assert study.run_files(run).checkpoint.exists()
 
 
 # What is not gone on from
@@ -268,12 +270,12 @@ def other_source(study: Study, run: Run) -> Study:
 def other_run(study: Study, run: Run) -> Study:
     other = run_of(study, "l2_sp", seed=1)
     interrupt(study, [other], 3)
-    checkpoint_path(study, other).replace(checkpoint_path(study, run))
+    study.run_files(other).checkpoint.replace(study.run_files(run).checkpoint)
     return study
 
 
 def other_version(study: Study, run: Run) -> Study:
-    path = checkpoint_path(study, run)
+    path = study.run_files(run).checkpoint
     content = torch.load(path, weights_only=True)
     content["identity"]["format"] -= 1
     torch.save(content, path)
@@ -321,7 +323,7 @@ def test_a_damaged_checkpoint_is_set_aside(interrupted, capsys, harm):
     path.write_bytes(harm(path.read_bytes()))
     damaged = path.read_bytes()
     capsys.readouterr()
-    identity = Identity.of(study, run, results.Origin("data", "source"))
+    identity = Identity.of(study.run_files(run), results.Origin("data", "source"))
     assert load(path, identity) is None
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: {path}: damaged (")
@@ -331,7 +333,7 @@ def test_a_damaged_checkpoint_is_set_aside(interrupted, capsys, harm):
     assert not (study.folder / "checkpoints").exists()
     alone = fit(study, run)
     assert alone.history == [
-        {**row} for row in results.read_part(study, "history", run).to_pylist()
+        {**row} for row in results.read_part(study.run_files(run), "history").to_pylist()
     ]
 
 

@@ -15,6 +15,7 @@ import torch
 
 from gta.errors import GtaError
 from gta.train.claim import claim, places, runs_per_device, shared, threads_each
+from gta.train.device import _GRANTS
 
 JOB = """
 import sys
@@ -30,7 +31,7 @@ def _own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks in a folder of the test's own, no settings from outside."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    for name in ("GTA_DEVICES", "GTA_RUNS_PER_DEVICE", "CUDA_VISIBLE_DEVICES"):
+    for name in ("GTA_DEVICES", "GTA_RUNS_PER_DEVICE", *_GRANTS):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -32,7 +32,7 @@ def test_what_is_saved_does_not_show_the_layout(make_study):
     study = make_study(recipe={"channels_last": True, "iterations": 1})
     run = run_of(study)
     train_runs(study, [run], "cpu")
-    saved = load_file(study.path("models", run))
+    saved = load_file(study.run_files(run).weights)
     assert all(tensor.is_contiguous() for tensor in saved.values())
 
 
@@ -49,6 +49,17 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     yield made
     compiled_forward.cache_clear()
+
+
+@pytest.mark.parametrize("method", ["lora", "salient_cls"])
+def test_a_model_that_its_method_changed_is_compiled(make_study, graphs, method):
+    recipe = {"iterations": 2, "batch_size": 4}
+    plain = make_study(recipe=recipe, extra_methods=[method])
+    study = make_study(recipe={**recipe, "compile": True}, extra_methods=[method])
+    found, expected = (fit(one, run_of(one, method)) for one in (study, plain))
+    assert len(graphs) == 1
+    for row, wanted in zip(found.history, expected.history, strict=True):
+        assert numbers(row) == pytest.approx(numbers(wanted), rel=1e-5)
 
 
 def test_compiled_runs_have_the_numbers_and_taps_of_plain_ones(make_study, graphs):

@@ -66,13 +66,13 @@ def test_they_train_and_their_attention_is_measured(
     assert {run.method for run in runs} == {"finetune", "gta"}
     train_runs(study, runs, "cpu")
     for run in runs:
-        (row,) = results.read_part(study, "metrics", run).to_pylist()
+        (row,) = results.read_part(study.run_files(run), "metrics").to_pylist()
         assert 0 < row["attention_mass"] < 1
-        model = load_trained(study.path("models", run), study.recipe(run), run.name)
+        model = load_trained(study.run_files(run).weights, study.recipe(run), run.name)
         maps = cls_maps(model, torch.randn(2, 3, side, side))
         assert len(maps) == 2
         assert maps.isfinite().all()
-    history = results.read_part(study, "history", runs[-1]).to_pylist()
+    history = results.read_part(study.run_files(runs[-1]), "history").to_pylist()
     terms = [row["penalty"] for row in history]
     assert terms[0] < 1e-8 < terms[-1]  # rounding; two steps away from the source
     measured = segment(study).to_pylist()

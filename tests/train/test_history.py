@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from gta.errors import GtaError
 from gta.train.history import SKIPPED_AT_LEAST, History, Scalars
 from gta.train.learner import Learner
+from gta.train.pace import Pace
 from tests.train.runs import fit, run_of
 
 
@@ -77,3 +79,21 @@ def test_an_overflow_of_float16_leaves_the_weights_and_is_noted(
     flags = [row["skipped"] for row in learner.history]
     assert flags == ([False, True, False] if skipped else [None] * 3)
     assert steps == [True, not skipped, True]
+
+
+def test_the_log_has_a_line_every_half_minute(capsys):
+    now = [100.0]
+    recipe = SimpleNamespace(batch_size=64, iterations=3000)
+    runs: list[Any] = [SimpleNamespace(iteration=0, recipe=recipe, last_loss=None)]
+    runs.append(SimpleNamespace(iteration=0, recipe=recipe, last_loss=2.5))
+    pace = Pace(lambda: now[0])
+    for _ in range(61):
+        now[0] += 1
+        for run in runs:
+            run.iteration += 1
+        pace(runs)
+        runs[0].last_loss = 1.25
+    assert capsys.readouterr().err.splitlines() == [
+        f"iteration {done} of 3,000 of 2 runs: loss 1.25 to 2.5, 64 images a second, {left} left"
+        for done, left in ((30, "49 min 30 s"), (60, "49 min 00 s"))
+    ]

@@ -23,7 +23,7 @@ from gta.data.store import Store
 from gta.errors import GtaError
 from gta.models.sources import read_weights
 from gta.results.writers import sole_writer
-from gta.study import Run, Study, places
+from gta.study import Run, Study
 from gta.study.load import merge
 from gta.train import job, record, train_runs
 from gta.train.job import lockstep_groups
@@ -61,7 +61,7 @@ def test_the_subset_follows_the_runs_seed_or_the_studys(make_study):
     def heldout(study: Study, seed: int) -> set[int]:
         run = run_of(study, seed=seed)
         train_runs(study, [run], "cpu")
-        rows = results.read_part(study, "predictions", run).to_pylist()
+        rows = results.read_part(study.run_files(run), "predictions").to_pylist()
         return {row["index"] for row in rows if row["split"] == "heldout"}
 
     drawn, fixed = make_study(study="drawn"), make_study(study="fixed", split={"seed": 1})
@@ -105,7 +105,9 @@ def test_test_images_are_made_once_for_all_runs(make_study, monkeypatch):
     assert made == [12, 24]  # test, held out
 
 
-def test_the_log_says_how_long_training_waited_for_images(make_study, capsys, monkeypatch):
+def test_the_log_names_the_device_and_says_how_long_training_waited_for_images(
+    make_study, capsys, monkeypatch
+):
     study = make_study()
     closed = []
     close = Loader.close
@@ -116,7 +118,8 @@ def test_the_log_says_how_long_training_waited_for_images(make_study, capsys, mo
 
     monkeypatch.setattr(Loader, "close", closing)
     train_runs(study, [run_of(study), run_of(study, "bss")], "cpu")
-    (line,) = capsys.readouterr().err.splitlines()
+    device, line = capsys.readouterr().err.splitlines()
+    assert device == f"device cpu, torch {torch.__version__}, {torch.get_num_threads()} threads"
     said = re.fullmatch(r"waited for images: ([\d.]+) s of ([\d.]+) s \(([\d.]+)%\)", line)
     assert said is not None
     assert len(closed) == 1
@@ -157,7 +160,7 @@ def done(make_study: Callable[..., Study]) -> tuple[Study, Run, Path]:
     study = make_study()
     run = run_of(study)
     train_runs(study, [run], "cpu")
-    path = study.path("metrics", run)
+    path = study.run_files(run).metrics
     hour_ago = path.stat().st_mtime - 3600
     os.utime(path, (hour_ago, hour_ago))
     return study, run, path
@@ -189,12 +192,12 @@ def other_source(study: Study, run: Run) -> Study:
 
 
 def no_weights(study: Study, run: Run) -> Study:
-    study.path("models", run).unlink()
+    study.run_files(run).weights.unlink()
     return study
 
 
 def cut_metrics(study: Study, run: Run) -> Study:
-    path = study.path("metrics", run)
+    path = study.run_files(run).metrics
     path.write_bytes(path.read_bytes()[:100])
     return study
 
@@ -210,7 +213,7 @@ def test_a_result_that_is_not_valid_is_made_again(done, change):
     assert path.stat().st_ino != before
     store = Store(study.store(run.dataset))
     origin = results.Origin(store.digest, files.file_digest(study.weights(run.source)))
-    assert results.state_of(study, run, origin).state == "done"
+    assert results.state_of(study.run_files(run), origin).state == "done"
 
 
 def test_a_run_that_another_job_trains_is_waited_for(done, monkeypatch):
@@ -221,16 +224,18 @@ def test_a_run_that_another_job_trains_is_waited_for(done, monkeypatch):
 
     def say(line: str) -> None:  # the other job ends as soon as it is waited for
         said.append(line)
-        away.rename(path)
-        other_job.close()
+        if "waiting" in line:
+            away.rename(path)
+            other_job.close()
 
     monkeypatch.setattr(job, "say", say)
     monkeypatch.setattr(job, "Learner", None)
     with other_job:
-        other_job.enter_context(sole_writer(study, run))
+        other_job.enter_context(sole_writer(study.run_files(run)))
         train_runs(study, [run], "cpu")
-    assert said == [f"{study.title(run)}: waiting for the job that trains it"]
-    assert results.state_of(study, run).state == "done"
+    waits = f"{study.title(run)}: waiting for the job that trains it, process {os.getpid()} on "
+    assert said[1].startswith(waits)
+    assert results.state_of(study.run_files(run)).state == "done"
 
 
 def test_a_diverged_run_says_where_and_the_others_are_trained(make_study):
@@ -244,10 +249,14 @@ def test_a_diverged_run_says_where_and_the_others_are_trained(make_study):
     assert "lower recipe.lr" in said
     assert "\n" not in said
     failed = runs[1]
-    assert places.failure_path(study, failed).read_text().startswith("the loss is not finite")
+    assert study.run_files(failed).failure.read_text().startswith("the loss is not finite")
     for kind in ("metrics", "history", "predictions", "models"):
-        assert not study.path(kind, failed).exists()
-    assert [results.state_of(study, run).state for run in runs] == ["done", "failed", "done"]
+        assert not study.run_files(failed).path(kind).exists()
+    assert [results.state_of(study.run_files(run)).state for run in runs] == [
+        "done",
+        "failed",
+        "done",
+    ]
 
 
 def test_a_run_that_works_again_takes_its_failure_back(make_study):
@@ -257,8 +266,8 @@ def test_a_run_that_works_again_takes_its_failure_back(make_study):
         train_runs(broken, [run], "cpu")
     study = make_study()
     train_runs(study, [run], "cpu")
-    assert not places.failure_path(study, run).exists()
-    assert results.state_of(study, run).state == "done"
+    assert not study.run_files(run).failure.exists()
+    assert results.state_of(study.run_files(run)).state == "done"
 
 
 def test_a_stale_result_does_not_hide_a_failure(done):
@@ -266,11 +275,11 @@ def test_a_stale_result_does_not_hide_a_failure(done):
     broken = Study(merge(study.content, {"recipe": {"lr": 1e30}}))
     with pytest.raises(GtaError, match=r"1 run\(s\) failed"):
         train_runs(broken, [run], "cpu")
-    assert results.state_of(broken, run).state == "failed"
+    assert results.state_of(broken.run_files(run)).state == "failed"
     assert path.exists()  # what was there is valid again once the config is
-    assert results.state_of(study, run).state == "done"
+    assert results.state_of(study.run_files(run)).state == "done"
     train_runs(study, [run], "cpu")
-    assert not places.failure_path(study, run).exists()
+    assert not study.run_files(run).failure.exists()
 
 
 def test_a_last_step_that_breaks_the_weights_is_a_failure(make_study):
@@ -316,7 +325,7 @@ def test_a_source_that_does_not_fit_is_a_failure_of_its_runs(make_study):
     runs = [run_of(study, source="tiny_supervised"), run_of(study)]
     with pytest.raises(GtaError, match=r"lacks 1 of the model's keys: norm.bias"):
         train_runs(study, runs, "cpu")
-    assert [results.state_of(study, run).state for run in runs] == ["failed", "done"]
+    assert [results.state_of(study.run_files(run)).state for run in runs] == ["failed", "done"]
 
 
 # Errors of one run
@@ -344,7 +353,11 @@ def test_an_unexpected_error_of_one_run_fails_that_run_alone(make_study, monkeyp
     monkeypatch.setattr(Learner, "add", broken("gta", ValueError("odd\nmore")))
     with pytest.raises(GtaError, match=r"1 run\(s\) failed; .*: iteration 0: ValueError: odd$"):
         train_runs(study, runs, "cpu")
-    assert [results.state_of(study, run).state for run in runs] == ["done", "failed", "done"]
+    assert [results.state_of(study.run_files(run)).state for run in runs] == [
+        "done",
+        "failed",
+        "done",
+    ]
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -355,7 +368,7 @@ def test_a_full_disk_under_the_weights_fails_the_runs_that_keep_some(make_study,
     monkeypatch.setattr(record, "save_file", no_room)
     with pytest.raises(GtaError, match=r"model\.safetensors: cannot be written: .* No space"):
         train_runs(study, runs, "cpu")
-    assert [results.state_of(study, run).state for run in runs] == ["failed", "done"]
+    assert [results.state_of(study.run_files(run)).state for run in runs] == ["failed", "done"]
 
 
 def test_a_note_that_cannot_be_written_stops_no_other_run(make_study, monkeypatch, capsys):
@@ -366,7 +379,7 @@ def test_a_note_that_cannot_be_written_stops_no_other_run(make_study, monkeypatc
     monkeypatch.setattr(Learner, "add", broken("gta", GtaError("no")))
     with pytest.raises(GtaError, match=r"1 run\(s\) failed; .*: no$"):
         train_runs(study, runs, "cpu")
-    assert results.state_of(study, runs[1]).state == "done"
+    assert results.state_of(study.run_files(runs[1])).state == "done"
     assert " failed: no" in capsys.readouterr().err
 
 
@@ -389,4 +402,4 @@ def test_a_test_that_one_model_breaks_is_repeated_for_each_alone(make_study, mon
     monkeypatch.setattr(job, "evaluate_each", evaluating)
     with pytest.raises(GtaError, match=r"gta, lambda 1, seed 0: test: RuntimeError: CUDA error"):
         train_runs(study, runs, "cpu")
-    assert [results.state_of(study, run).state for run in runs] == ["done", "failed"]
+    assert [results.state_of(study.run_files(run)).state for run in runs] == ["done", "failed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,25 @@ def test_gta_starts_at_the_source(make_study):
 def test_a_method_without_penalty_records_none(make_study):
     study = make_study()
     assert {row["penalty"] for row in fit(study, run_of(study)).history} == {0.0}
+
+
+def test_spd_shortens_the_way_from_the_source(make_study):
+    """The more so the larger lambda is; at zero it is fine-tuning without weight decay."""
+    study = make_study(
+        extra_methods=["spd"],
+        methods={"spd": {"grid": [0, 0.5, 1]}},
+        recipe={"iterations": 8, "weight_decay": 0.0},
+    )
+    plain = fit(study, run_of(study)).model.state_dict()
+    ways = []
+    for lam in study.grid("spd"):
+        learner = fit(study, run_of(study, "spd", lam=lam))
+        source = learner.source.parameters
+        weights = dict(learner.model.named_parameters())
+        ways.append(sum((weights[n].detach() - source[n]).norm().item() for n in source))
+        if lam == 0:
+            assert all(torch.equal(weights[name], plain[name]) for name in weights)
+    assert all(later < earlier for earlier, later in pairwise(ways))
 
 
 @pytest.mark.parametrize("method", ["finetune", "bss", "gta", "l2_sp", "block_guide"])

@@ -126,10 +126,10 @@ def narrow(
     """Memory that holds ``most`` images of a method's runs at once."""
     look = Learner._forward
 
-    def looking(self: Learner, mixed: Any, part: slice) -> Any:
+    def looking(self: Learner, mixed: Any, part: slice, source: Any) -> Any:
         if self.run.method == method and part.stop - part.start > most:
             raise error
-        return look(self, mixed, part)
+        return look(self, mixed, part, source)
 
     monkeypatch.setattr(Learner, "_forward", looking)
 

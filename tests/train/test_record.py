@@ -17,7 +17,7 @@ from gta.data.batches.augment import Evaluator
 from gta.data.store import Store
 from gta.models.sources import read_weights, weights_digest
 from gta.models.vit import create
-from gta.study import Run, Study
+from gta.study import RunFiles
 from gta.train import record, train_runs
 from gta.train.evaluate import evaluate_each
 from tests.support.samples import CLASSES, random_store
@@ -28,9 +28,9 @@ def test_the_row_of_metrics(make_study):
     study = make_study()
     run = run_of(study, "gta", lam=1.0)
     train_runs(study, [run], "cpu")
-    (row,) = results.read_part(study, "metrics", run).to_pylist()
+    (row,) = results.read_part(study.run_files(run), "metrics").to_pylist()
     store = Store(study.store(run.dataset))
-    predictions = results.read_part(study, "predictions", run).to_pylist()
+    predictions = results.read_part(study.run_files(run), "predictions").to_pylist()
     for split, key, count in (("test", "acc1", 12), ("heldout", "heldout_acc1", 24)):
         rows = [said for said in predictions if said["split"] == split]
         assert len(rows) == count
@@ -55,7 +55,7 @@ def test_the_row_of_metrics(make_study):
     assert {"python", "gta", "torch", "torchvision", "timm", "numpy"} == versions.keys()
     assert row["git_commit"]
     assert row["finished_at"].tzinfo is not None
-    history = results.read_part(study, "history", run).to_pylist()
+    history = results.read_part(study.run_files(run), "history").to_pylist()
     assert [line["iteration"] for line in history] == [0, 1, 2, 3]
 
 
@@ -63,7 +63,7 @@ def test_at_100_percent_nothing_is_held_out(make_study):
     study = make_study()
     run = run_of(study, rate=100)
     train_runs(study, [run], "cpu")
-    (row,) = results.read_part(study, "metrics", run).to_pylist()
+    (row,) = results.read_part(study.run_files(run), "metrics").to_pylist()
     assert (row["n_train"], row["n_heldout"]) == (32, 0)
     assert row["heldout_acc1"] is row["heldout_loss"] is None
 
@@ -73,14 +73,16 @@ def test_no_mass_without_masks(make_study):
     random_store(study.store("mini_near"), masks=False)
     run = run_of(study)
     train_runs(study, [run], "cpu")
-    assert results.read_part(study, "metrics", run)["attention_mass"].to_pylist() == [None]
+    assert results.read_part(study.run_files(run), "metrics")["attention_mass"].to_pylist() == [
+        None
+    ]
 
 
 def test_the_kept_weights_give_the_same_predictions(make_study):
     study = make_study()
     run = run_of(study)
     train_runs(study, [run], "cpu")
-    path, recipe = study.path("models", run), study.recipe(run)
+    path, recipe = study.run_files(run).weights, study.recipe(run)
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     assert metadata.pop("weights_digest") == weights_digest(load_file(path))
@@ -91,7 +93,7 @@ def test_the_kept_weights_give_the_same_predictions(make_study):
     (found,) = evaluate_each(
         [model], [recipe], store, store.indices("test"), Evaluator(recipe), CPU
     )
-    (row,) = results.read_part(study, "metrics", run).to_pylist()
+    (row,) = results.read_part(study.run_files(run), "metrics").to_pylist()
     assert (found.acc1, found.loss) == (row["acc1"], row["loss"])
     assert found.attention_mass == row["attention_mass"]
 
@@ -108,7 +110,7 @@ def test_half_precision(make_study, precision, method, mix):
     study = make_study(recipe={"precision": precision, "iterations": 8})
     run = run_of(study, method, mix=mix)
     train_runs(study, [run], "cpu")
-    (row,) = results.read_part(study, "metrics", run).to_pylist()
+    (row,) = results.read_part(study.run_files(run), "metrics").to_pylist()
     assert row["precision"] == precision
     assert row["loss"] < 5
     weights = weights_of(study, run)
@@ -122,9 +124,9 @@ def test_metrics_are_written_last(make_study, monkeypatch):
     written = []
     original, keep = results.write, record.save_weights
 
-    def write(study: Study, kind: Any, run: Run, rows: Any) -> None:
+    def write(run_files: RunFiles, kind: Any, rows: Any) -> None:
         written.append(kind)
-        original(study, kind, run, rows)
+        original(run_files, kind, rows)
 
     def save(path: Path, *rest: Any) -> None:
         written.append("models")

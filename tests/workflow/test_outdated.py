@@ -70,13 +70,13 @@ def test_a_seed_less_marks_the_collected_metrics_alone(
 
 
 def test_a_part_that_is_moved_away_marks_the_collected_metrics(study: Study) -> None:
-    study.path("metrics", study.runs[0]).unlink()
+    study.run_files(study.runs[0]).metrics.unlink()
     assert marked(study) == (set(), True)
 
 
 def test_collected_metrics_alone_are_left_as_they_are(study: Study) -> None:
     for run in study.runs:
-        study.path("metrics", run).unlink()
+        study.run_files(run).metrics.unlink()
     assert marked(study) == (set(), False)
 
 
@@ -88,7 +88,7 @@ def test_a_damaged_part_that_is_not_collected_marks_its_job(study: Study) -> Non
     run = study.runs[0]
     collected = study.folder / "metrics.parquet"
     collected.unlink()
-    study.path("metrics", run).write_bytes(b"PAR1 and no more")
+    study.run_files(run).metrics.write_bytes(b"PAR1 and no more")
     runs, _ = marked(study)
     assert run in runs
     assert len(runs) == len(study.runs) // 2  # those of the same dataset
@@ -104,7 +104,8 @@ def test_a_mark_lasts_until_the_result_is_newer_and_never_holds_the_same_twice(
     mark_outdated(changed)
     assert mark.read_text() == first
     assert (
-        mark.stat().st_mtime_ns > study.path("metrics", changed.packs[0].runs[0]).stat().st_mtime_ns
+        mark.stat().st_mtime_ns
+        > study.run_files(changed.packs[0].runs[0]).metrics.stat().st_mtime_ns
     )
     mark_outdated(study)  # the edit is taken back
     assert not mark.exists()

@@ -110,7 +110,7 @@ def test_segmentation_waits_for_the_runs_of_its_tables_alone(read: Callable[...,
     content = mini(keep_weights="all")
     study = Study(content | {"tables_file": str(ROOT / "config" / "tables.yaml")})
     inputs = {str(path) for path in read(content, {})["segmentation"].input}
-    parts = {str(study.path("metrics", run)) for run in study.runs_of("table4")}
+    parts = {str(study.run_files(run).metrics) for run in study.runs_of("table4")}
     assert {path for path in inputs if path.endswith("part.parquet")} == parts
     assert len(parts) < len(study.runs)
 
@@ -124,6 +124,6 @@ def test_a_lambda_in_exponent_form_is_a_value_not_a_pattern(read: Callable[..., 
     study = Study(content)
     (big, *_) = (run for run in study.runs if run.lam == 1e6)
     rules = read(content, {})
-    target = str(study.path("metrics", big))
+    target = str(study.run_files(big).metrics)
     matching = [rule for rule in rules.values() if rule.is_producer(target)]
     assert len(matching) == 1

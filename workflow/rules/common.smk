@@ -3,19 +3,31 @@
 import re
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 from gta.errors import GtaError
 from gta.study import Study
 from gta.workflow.configs import study_of
-from gta.workflow.outdated import mark_of_collected, mark_of_pack, mark_outdated
+from gta.workflow.outdated import (
+    mark_of_choice,
+    mark_of_collected,
+    mark_of_pack,
+    mark_outdated,
+)
+
+
+def read_study():
+    """The study of the configs, or, in a job on a node, as the main process has written it."""
+    if workflow.is_main_process:
+        return study_of(workflow.configfiles, workflow.config_settings.config)
+    return Study.load([Path("results", config["study"], "config.yaml")])
+
 
 try:
+    study = read_study()
     if workflow.is_main_process:
-        study = study_of(workflow.configfiles, workflow.config_settings.config)
         mark_outdated(study)
-    else:  # a job on a node, for which the main process has written the study
-        study = Study.load([Path("results", config["study"], "config.yaml")])
 except GtaError as error:
     sys.exit(f"error: {error}")
 
@@ -31,6 +43,7 @@ shell.prefix(f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}
 # Every job reads this file, which the Snakefile writes before the first one. It is not an input:
 # rewriting it re-runs nothing. What must re-run a job is among the job's own params.
 CONFIG = study.folder / "config.yaml"
+CHOSEN = study.folder / "chosen.json"
 METRICS = study.folder / "metrics.parquet"
 INTERVALS = study.folder / "intervals.parquet"
 MASKS = study.folder / "segmentation.parquet"
@@ -78,6 +91,22 @@ def recorded_states():
 FILES_OF_DATASET, FILE_OF_SOURCE = recorded_states()
 
 
+def after_choice(runs_in):
+    """The metrics of some runs, as the input of a rule; with `tune`, when lambda is chosen.
+
+    The study is then read again, with the runs that follow from the choice.
+    """
+
+    def parts(wildcards):
+        checkpoints.choose.get()
+        now = read_study()
+        return [now.run_files(run).metrics for run in runs_in(now)]
+
+    if study.tuning is None:
+        return [study.run_files(run).metrics for run in runs_in(study)]
+    return parts
+
+
 def one_of(values):
     """A wildcard constraint that admits these values alone."""
     return "|".join(map(re.escape, sorted(values))) or "(?!)"
@@ -99,14 +128,15 @@ def weights_of(runs):
     return sorted(study.weights(source) for source in {run.source for run in runs})
 
 
-def runs_of(names):
+def runs_of(names, study=study):
     """The runs of some tables and figures, sorted."""
     return sorted(frozenset().union(*map(study.runs_of, names)))
 
 
-def runs_of_kind(kind):
+def runs_of_kind(kind, study=study):
     """The runs of all tables and figures of a kind, sorted."""
-    return runs_of(name for name, spec in study.specs.items() if spec.kind == kind)
+    named = [name for name, spec in study.specs.items() if spec.kind == kind]
+    return runs_of(named, study)
 
 
 def archives_of(wildcards):
@@ -188,6 +218,7 @@ FIGURES_OF = by_last_input(study.figures)
 def final_outputs():
     """All that `snakemake` makes of a study."""
     return [
+        *([CHOSEN] if study.tuning is not None else []),
         METRICS,
         *expand(
             study.folder / "tables" / "{table}.{format}",

@@ -5,7 +5,7 @@ if runs_of_kind("segmentation"):
     rule segmentation:
         input:
             # The weights of a run exist once its metrics do.
-            parts=[study.path("metrics", run) for run in runs_of_kind("segmentation")],
+            parts=after_choice(partial(runs_of_kind, "segmentation")),
             metrics=METRICS if study.config.segmentation.lambdas == "chosen" else [],
             stores=mask_stores(runs_of_kind("segmentation")),
             weights=weights_of(runs_of_kind("segmentation")),

@@ -5,7 +5,7 @@ if runs_of_kind("robustness"):
     rule robustness:
         input:
             # The weights of a run exist once its metrics do.
-            parts=[study.path("metrics", run) for run in runs_of_kind("robustness")],
+            parts=after_choice(partial(runs_of_kind, "robustness")),
             stores=stores_of(runs_of_kind("robustness")),
         output:
             ROBUSTNESS,

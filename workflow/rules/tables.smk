@@ -6,9 +6,33 @@ localrules:
     collect,
 
 
+if study.tuning is not None:
+
+    # The runs that follow from the choice are planned once it is made.
+    checkpoint choose:
+        input:
+            parts=[study.run_files(run).metrics for run in study.tuning.deciding],
+            outdated=mark_of_choice(study),
+        output:
+            CHOSEN,
+        log:
+            LOGS / "choose.log",
+        retries: 0
+        localrule: True
+        conda:
+            "../envs/gta.yaml"
+        params:
+            config=CONFIG,
+            seeds=study.config.tune.seeds,
+        message:
+            "choose lambda on the seeds {params.seeds}"
+        shell:
+            "gta choose --config {params.config:q} > {log:q} 2>&1"
+
+
 rule collect:
     input:
-        parts=[study.path("metrics", run) for run in study.runs],
+        parts=after_choice(lambda study: study.runs),
         outdated=mark_of_collected(study),
     output:
         METRICS,

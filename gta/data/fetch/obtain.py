@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from typing import Any
 from gta.catalog import BSS_LISTS, Archive, DatasetInfo, Form
 from gta.data import split_lists as bss
 from gta.data.fetch.archives import Checked, Progress, check, find
-from gta.data.fetch.download import fetch
-from gta.data.fetch.unpack import unpack
+from gta.data.fetch.unpack import remove_unpacked, unpack
 from gta.errors import GtaError
-from gta.files import path_lock, write_text
+from gta.files import write_text
 from gta.study import Study
 
 # Gives the callback that shows how far the fetching or unpacking of what it names is, in bytes.
@@ -67,8 +65,7 @@ def obtain(study: Study, dataset: str, watch: Watch | None = None) -> Origin:
 def discard(origin: Origin) -> None:
     """Remove what ``obtain`` unpacked."""
     if origin.temporary:
-        with path_lock(origin.folder):
-            shutil.rmtree(origin.folder, ignore_errors=True)
+        remove_unpacked(origin.folder)
 
 
 def folder_of(study: Study, dataset: str) -> Path | None:
@@ -125,6 +122,8 @@ def fetch_lists(study: Study, info: DatasetInfo, watch: Watch | None = None) -> 
 
 
 def _fetch(study: Study, archive: Archive, folder: Path, watch: Watch | None) -> Checked:
+    from gta.data.fetch.download import fetch  # imports requests
+
     digests = study.store_root / "digests"
     with watch(archive.file) if watch is not None else nullcontext() as progress:
         path = fetch(archive, folder, digests, progress)

@@ -7,6 +7,7 @@ Of a member only its name and its bytes are taken: no owner, mode, time or link.
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 import tarfile
@@ -19,7 +20,7 @@ from typing import IO
 
 from gta.data.fetch.archives import Progress
 from gta.errors import GtaError
-from gta.files import path_lock
+from gta.files import path_lock, write_text
 
 # A file that ends so and is neither tar nor zip is damaged; any other is not an archive.
 ENDINGS = (".tar", ".tgz", ".gz", ".tbz", ".tbz2", ".bz2", ".txz", ".xz", ".zip")
@@ -64,6 +65,7 @@ def unpack(
             total, done = sum(path.stat().st_size for path in paths), 0
             shutil.rmtree(hidden, ignore_errors=True)
             hidden.mkdir()
+            write_record(target, [path.name for path in paths])
             for path, name in zip(paths, names or [path.name for path in paths], strict=True):
                 with path.open("rb") as file:
                     for _ in _unpack_one(path, name, file, hidden):
@@ -79,7 +81,27 @@ def unpack(
             ) from None
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
+            if not target.is_dir():
+                record_of(target).unlink(missing_ok=True)
     return target
+
+
+def record_of(target: Path) -> Path:
+    """Where the record of an unpacked folder lies, beside it."""
+    return target.with_name(f"{target.name}.json")
+
+
+def write_record(target: Path, archives: Sequence[str]) -> None:
+    """Write beside a folder that gta unpacked it, so that `gta clean` may remove it."""
+    record = {"unpacked": target.name, "archives": list(archives)}
+    write_text(record_of(target), json.dumps(record) + "\n")
+
+
+def remove_unpacked(target: Path) -> None:
+    """Remove an unpacked folder and its record."""
+    with path_lock(target):
+        shutil.rmtree(target, ignore_errors=True)
+        record_of(target).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -54,13 +54,16 @@ class LambdaCurves(FigureKind):
         """The means over seeds that the figure shows."""
         from gta.tables import gather, over_lambda
 
-        runs = study.runs_of(name)
+        # with `tune`, seeds that have all lambdas: a curve is over the same seeds throughout
+        seeds = study.config.seeds if study.config.tune is None else study.config.tune.seeds
+        runs = {run for run in study.runs_of(name) if run.seed in seeds}
         ((source, method, mix),) = {(run.source, run.method, run.mix) for run in runs}
         places = {(run.dataset, run.rate) for run in runs}
 
         def is_baseline(run: Run) -> bool:
             line = run.method, run.source, run.mix
-            return line == ("finetune", source, mix) and (run.dataset, run.rate) in places
+            place = run.dataset, run.rate
+            return line == ("finetune", source, mix) and place in places and run.seed in seeds
 
         tuned = filter(is_baseline, study.runs)
         points, baseline = (

@@ -141,13 +141,13 @@ def chance_within(
     """
     import numpy as np
     import pandas as pd
-    from scipy import stats
+    from scipy.special import stdtr  # scipy.stats takes a second to import
 
     from gta.tables.reference import DEVIATIONS, PAPER_SEEDS
 
     freedom = (n - 1).where(std.notna(), 0) + paper_std.notna() * (PAPER_SEEDS - 1)
     limit = DEVIATIONS / np.sqrt(1 / n + 1 / PAPER_SEEDS)
-    inside = 1 - 2 * stats.t.sf(limit, freedom.where(freedom > 0))
+    inside = 1 - 2 * stdtr(freedom.where(freedom > 0), -limit)
     return pd.Series(inside, index=std.index)
 
 

@@ -49,13 +49,13 @@ def half_width(values: NDArray[np.floating]) -> float:
 
     t(0.975, n - 1) s / sqrt(n), with s of ddof 1.
     """
-    from scipy import stats  # half a second to import
+    from scipy.special import stdtrit  # scipy.stats takes a second to import
 
     from gta.tables.anova import LEVEL
 
     if len(values) < 2:
         return nan
-    quantile = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)
+    quantile = stdtrit(len(values) - 1, (1 + LEVEL) / 2)
     return float(quantile * values.std(ddof=1) / sqrt(len(values)))
 
 
