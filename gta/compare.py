@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gta.errors import GtaError
 from gta.interface import StudyResults
 from gta.interface.study_results import Rule
-from gta.study.run import CELL
+from gta.study.run import CELL, POINT
 from gta.tables.anova import two_way
 
 SECTIONS = ("recipe", "overrides", "methods", "split", "images", "procedural", "sources", "seeds")
@@ -31,13 +31,14 @@ def compare(one: StudyResults, other: StudyResults, rule: Rule = "heldout") -> p
         rule: how λ is chosen.
 
     Returns:
-        A row a cell: its fields, ``lam_a``, ``lam_b``, ``acc1_a``, ``acc1_b`` (mean test accuracy,
-        percent), ``difference`` (b less a, points), ``low``, ``high`` (95 %).
+        A row a cell: its fields, ``lam_a``, ``tuned_a``, ``lam_b``, ``tuned_b``, ``acc1_a``,
+        ``acc1_b`` (mean test accuracy, percent), ``difference`` (b less a, points), ``low``,
+        ``high`` (95 %).
 
     Raises:
         GtaError: if the studies share no cell that both have done.
     """
-    columns = [*CELL, "lam", "acc1_mean"]
+    columns = [*CELL, *POINT, "acc1_mean"]
     a, b = (study.best(rule)[columns].dropna() for study in (one, other))
     both = a.merge(b, on=CELL, suffixes=("_a", "_b"))
     if both.empty:
@@ -49,7 +50,8 @@ def compare(one: StudyResults, other: StudyResults, rule: Rule = "heldout") -> p
     both["difference"] = both["acc1_b"] - both["acc1_a"]
     ends = [_interval(one, other, cell) for cell in both.to_dict("records")]
     both["low"], both["high"] = zip(*ends, strict=True)
-    order = [*CELL, "lam_a", "lam_b", "acc1_a", "acc1_b", "difference", "low", "high"]
+    points = [f"{part}_{study}" for study in "ab" for part in POINT]
+    order = [*CELL, *points, "acc1_a", "acc1_b", "difference", "low", "high"]
     return both[order].sort_values(CELL, ignore_index=True)
 
 
@@ -57,8 +59,8 @@ def _interval(
     one: StudyResults, other: StudyResults, cell: Mapping[Any, Any]
 ) -> tuple[float, float]:
     where = {field: cell[field] for field in CELL}
-    first = _right(one, lam=cell["lam_a"], **where)
-    second = _right(other, lam=cell["lam_b"], **where)
+    first = _right(one, lam=cell["lam_a"], tuned=cell["tuned_a"], **where)
+    second = _right(other, lam=cell["lam_b"], tuned=cell["tuned_b"], **where)
     if first is None or second is None or first[0] != second[0]:
         return nan, nan
     differences = second[1].astype(np.int8) - first[1].astype(np.int8)

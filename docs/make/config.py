@@ -13,7 +13,7 @@ from docs.make import stamp
 from docs.make.page import DOCS, ROOT, fill, markdown_row
 from gta.study.config import HUB, RANDAUGMENT, SHA256
 from gta.study.schema import as_text, study_schema, tables_schema
-from gta.study.values import CHANGE, NAME
+from gta.study.values import CHANGE, METHOD_NAME, NAME
 
 PAGE, COMMAND = DOCS / "config.md", "python -m docs.make config"
 HEAD = Path(__file__).with_name("config.head.md")
@@ -28,7 +28,13 @@ SCHEMAS: dict[Path, Callable[[], Schema]] = {
 }
 
 # Forms of texts, by their patterns.
-FORMS = {NAME: "name", HUB: "name on the hub", SHA256: "hexadecimal digits", RANDAUGMENT: "policy"}
+FORMS = {
+    NAME: "name",
+    METHOD_NAME: "name, or names with `+` between them",
+    HUB: "name on the hub",
+    SHA256: "hexadecimal digits",
+    RANDAUGMENT: "policy",
+}
 
 
 @dataclass(frozen=True)

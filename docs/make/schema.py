@@ -45,6 +45,8 @@ IDENTITY = {
     "mix": "how training images are mixed; `none` or a name",
     "lam": "λ, weight of the penalty; 0 without one",
     "seed": "of head, order, augmentation and, where the config says so, subset",
+    "tuned": "what is tuned beside λ, as `lr=0.001`; empty if nothing. In names behind λ: "
+    "`lam=10:lr=0.001`",
 }
 
 
@@ -52,7 +54,7 @@ def text() -> str:
     """The page."""
     lines = [stamp.head(COMMAND, SOURCES, VERSIONS), HEAD.rstrip()]
     lines.append("`" + "/".join(f"{field}=…" for field in RUN_FIELDS) + "`")
-    lines += ["", "## Identity", "", *_rows([[f"`{k}`", IDENTITY[k]] for k in RUN_FIELDS])]
+    lines += ["", "## Identity", "", *_rows([[f"`{k}`", IDENTITY[k]] for k in IDENTITY])]
     for kind, columns in COLUMNS.items():
         lines += ["", f"## {kind.capitalize()}", ""]
         head = ["column", "type", "unit", "what", "empty"]

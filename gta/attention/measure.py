@@ -33,7 +33,8 @@ from gta.models.sources import load_source
 from gta.models.taps import read_source
 from gta.results import IDENTITY, read_collected
 from gta.results.weights import trained_weights
-from gta.study import RUN_FIELDS, Recipe, Run, Study
+from gta.study import Recipe, Run, Study
+from gta.study.run import CELL, POINT
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -199,7 +200,7 @@ class _Job:
 
     def identity(self) -> dict[str, Any]:
         if self.trained:
-            return {field: getattr(self.run, field) for field in RUN_FIELDS}
+            return {field: getattr(self.run, field) for field in IDENTITY.names}
         return {"source": self.run.source}
 
 
@@ -227,7 +228,7 @@ def _chosen(study: Study, runs: Sequence[Run]) -> Iterator[Run]:
         select,
     )
 
-    fields = ["dataset", "source", "method", "mix", "rate", "lam"]
+    fields = [*CELL, *POINT]
     table = select(study, read_collected(study, *ACCURACIES))[fields]
     chosen = set(table.itertuples(index=False, name=None))
     for run in runs:

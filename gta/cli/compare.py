@@ -41,6 +41,7 @@ def compare(
     """
     import gta
     from gta import compare as comparison
+    from gta.tables.render import point_text
 
     a, b = gta.open(one), gta.open(other)
     cells = comparison.compare(a, b, selection.value)
@@ -69,8 +70,8 @@ def compare(
                 cell["method"],
                 cell["mix"],
                 f"{cell['rate']:g}",
-                f"{cell['lam_a']:g}",
-                f"{cell['lam_b']:g}",
+                point_text(cell["lam_a"], cell["tuned_a"]),
+                point_text(cell["lam_b"], cell["tuned_b"]),
                 f"{cell['acc1_a']:.2f}",
                 f"{cell['acc1_b']:.2f}",
                 f"{cell['difference']:+.2f}",

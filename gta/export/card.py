@@ -8,6 +8,8 @@ from math import sqrt
 import yaml
 
 from gta.interface import RunResults, StudyResults
+from gta.study.run import POINT
+from gta.tables.render import point_text
 
 Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 
@@ -110,10 +112,10 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def _over_seeds(study: StudyResults, run: RunResults) -> str:
-    fields = ("dataset", "rate", "source", "method", "mix", "lam")
+    fields = ("dataset", "rate", "source", "method", "mix", *POINT)
     metrics = study.metrics
     for field in fields:
-        metrics = metrics[metrics[field] == getattr(run, field)]
+        metrics = metrics[metrics[field] == getattr(run.run, field)]
     accuracies = metrics["acc1"]
     if len(accuracies) < 2:
         return "one seed"
@@ -121,18 +123,27 @@ def _over_seeds(study: StudyResults, run: RunResults) -> str:
 
 
 def _how_chosen(study: StudyResults, run: RunResults) -> str:
-    if len(study.grid(run.method)) < 2:
+    point = run.run.lam, run.run.tuned
+    runs = [one.run for one in study.runs(method=run.method)]
+    tried = list(dict.fromkeys((one.lam, one.tuned) for one in runs))
+    if len(tried) < 2:
         return f"{run.lam:g}, the only one tried" if run.lam else "none: the method has no penalty"
     where = {"dataset": run.dataset, "rate": run.rate, "source": run.source, "mix": run.mix}
-    grid = ", ".join(f"{lam:g}" for lam in study.grid(run.method))
+    grid, text = "; ".join(map(_point, tried)), _point(point)
+    if not any(tuned for _, tuned in tried):
+        grid = grid.replace("; ", ", ")
     for rule, words in (
         ("heldout", "chosen on held-out images, without a look at the test set"),
         ("test", "chosen on the test set, which flatters the accuracy above"),
     ):
         best = study.best(rule, method=run.method, **where)  # type: ignore[arg-type]
-        if run.lam in set(best["lam"]):
-            return f"{run.lam:g} of {grid}, {words}"
-    return f"{run.lam:g} of {grid}; neither rule chose it"
+        if point in set(best[POINT].itertuples(index=False, name=None)):
+            return f"{text} of {grid}, {words}"
+    return f"{text} of {grid}; neither rule chose it"
+
+
+def _point(point: tuple[float, str]) -> str:
+    return point_text(*point)
 
 
 def _versions(versions: str, commit: str) -> str:

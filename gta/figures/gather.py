@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ from gta.models.shown import mask_logits, mask_request
 from gta.models.sources import load_source
 from gta.models.taps import read_source
 from gta.results.weights import trained_weights
-from gta.study import Recipe, Run, Study
+from gta.study import Recipe, Study
+from gta.study.run import POINT
 from gta.tables import select
+from gta.tables.render import point_text
 
 
 @dataclass(frozen=True)
@@ -51,21 +54,25 @@ def models_of(study: Study, name: str, metrics: pd.DataFrame, dataset: str) -> l
     runs = sorted(run for run in study.runs_of(name) if run.dataset == dataset)
     chosen = select(study, metrics)
     chosen = chosen[(chosen["selection"] == "test") & (chosen["dataset"] == dataset)]
-    keys = chosen[["source", "method", "mix", "rate"]].itertuples(index=False, name=None)
-    lambdas: dict[tuple[object, ...], float] = dict(zip(keys, chosen["lam"], strict=True))
+    points: dict[tuple[object, ...], tuple[float, str]] = {
+        tuple(key): (lam, tuned)
+        for *key, lam, tuned in chosen[["source", "method", "mix", "rate", *POINT]].itertuples(
+            index=False, name=None
+        )
+    }
     recipe = study.recipe(runs[0])
     models = [Model("Pre-trained", study.weights(runs[0].source), recipe, "")]
     order = {method: rank for rank, method in enumerate(study.methods)}
     cells = {(order[run.method], run.rate, run.source, run.mix): run for run in runs}
     for _, run in sorted(cells.items()):
-        lam = lambdas[run.source, run.method, run.mix, run.rate]
+        lam, tuned = points[run.source, run.method, run.mix, run.rate]
         title = f"{study.methods[run.method].title}\n{run.rate:g} %"
         if np.isnan(lam):
             models.append(Model(title, None, study.recipe(run), ""))
             continue
-        own = Run(dataset, run.rate, run.source, run.method, run.mix, lam, study.config.seeds[0])
-        weighed = f"λ {lam:g} {study.methods.lam_of(run.method)}".rstrip()
-        label = weighed if len(study.grid(run.method)) > 1 else ""
+        own = replace(run, lam=lam, tuned=tuned, seed=study.config.seeds[0])
+        shown = [f"λ {lam:g} {study.methods.lam_of(run.method)}".rstrip(), point_text(nan, tuned)]
+        label = ", ".join(filter(None, shown if len(study.grid(run.method)) > 1 else shown[1:]))
         models.append(Model(title, trained_weights(study, own), study.recipe(own), label))
     return models
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from gta.errors import GtaError
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import Run, Study
+from gta.study.run import IDENTITY
 
 
 def matching(study: Study, where: Mapping[str, Any]) -> list[Run]:
@@ -16,8 +17,8 @@ def matching(study: Study, where: Mapping[str, Any]) -> list[Run]:
         GtaError: if a field is not that of a run, or there is no such run.
     """
     for field in where:
-        if field not in RUN_FIELDS:
-            raise GtaError(f"{field!r} is not a field of a run: {', '.join(RUN_FIELDS)}")
+        if field not in IDENTITY:
+            raise GtaError(f"{field!r} is not a field of a run: {', '.join(IDENTITY)}")
     wanted = {field: _values(value) for field, value in where.items()}
     runs = [run for run in study.runs if _matches(run, wanted)]
     if runs:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
 from gta.study import Run, Study
-from gta.study.run import CELL
+from gta.study.run import CELL, POINT
 from gta.tables import read_intervals
 from gta.tables.intervals import Pair, measure_pairs
 
@@ -21,24 +24,24 @@ def gain_between(study: Study, ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.D
         theirs: the same of the other method.
 
     Returns:
-        A row for each place that both have: ``PLACE``, ``lam``, ``lam_over``, ``seeds``,
-        ``images``, ``gain``, ``low``, ``high`` (points of top-1 accuracy, 95 %).
+        A row for each place that both have: ``PLACE``, ``lam``, ``tuned``, ``lam_over``,
+        ``tuned_over``, ``seeds``, ``images``, ``gain``, ``low``, ``high`` (points of top-1
+        accuracy, 95 %).
     """
-    cell = [*PLACE, "method", "lam"]
+    cell = [*PLACE, "method", *POINT]
     both = ours[cell].merge(theirs[cell], on=PLACE, suffixes=("", "_over"))
     seeds = study.config.seeds
-    columns = ["dataset", "rate", "source", "mix", "method", "lam", "method_over", "lam_over"]
     pairs = [
-        Pair(
-            tuple(Run(dataset, rate, source, method, mix, lam, seed) for seed in seeds),
-            tuple(Run(dataset, rate, source, over, mix, lam_over, seed) for seed in seeds),
-        )
-        for dataset, rate, source, mix, method, lam, over, lam_over in both[columns].itertuples(
-            index=False, name=None
-        )
+        Pair(_runs(row, "", seeds), _runs(row, "_over", seeds)) for row in both.to_dict("records")
     ]
     measured = measure_pairs(study, pairs, read_intervals(study)).to_pandas()
     found = ["seeds", "images", "gain", "low", "high"]
-    return both[[*PLACE, "lam", "lam_over"]].merge(
-        measured[[*PLACE, "lam", *found]], on=[*PLACE, "lam"]
-    )
+    points = [f"{part}{end}" for end in ("", "_over") for part in POINT]
+    return both[[*PLACE, *points]].merge(measured[[*PLACE, *POINT, *found]], on=[*PLACE, *POINT])
+
+
+def _runs(row: Mapping[Any, Any], end: str, seeds: Sequence[int]) -> tuple[Run, ...]:
+    """The runs of one side of a row, all seeds."""
+    fields = {field: row[field] for field in PLACE}
+    fields |= {field: row[f"{field}{end}"] for field in ("method", *POINT)}
+    return tuple(Run(**fields, seed=seed) for seed in seeds)

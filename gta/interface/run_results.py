@@ -20,7 +20,7 @@ class RunResults:
     """A run of a study, by its identity, and what it left on disk.
 
     Attributes:
-        run: the identity: dataset, rate, source, method, mix, lam, seed.
+        run: the identity: dataset, rate, source, method, mix, lam, seed, tuned.
 
     Examples:
         >>> run = gta.open("mini").runs(method="gta", rate=15, lam=0.1, seed=0)[0]

@@ -15,7 +15,7 @@ from gta.errors import GtaError
 from gta.interface.filters import matching
 from gta.interface.run_results import RunResults
 from gta.study import Run, Study
-from gta.study.run import CELL, IDENTITY
+from gta.study.run import CELL, IDENTITY, POINT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -191,7 +191,8 @@ class StudyResults:
             where: filters.
 
         Returns:
-            A row a cell: its fields, ``lam``, ``chosen_at`` (the rate at which λ was chosen),
+            A row a cell: its fields, ``lam``, ``tuned`` (what is tuned beside λ, as ``lr=0.001``,
+            else empty), ``chosen_at`` (the rate at which they were chosen),
             ``n`` seeds done of ``seeds``, ``acc1_mean`` and ``acc1_std`` of the test set (percent,
             ddof 1), and ``missing``: why a cell is empty.
 
@@ -217,7 +218,7 @@ class StudyResults:
             >>> len({run.lam for run in chosen}), [run.seed for run in chosen]
             (1, [0, 1])
         """
-        columns = [*CELL, "lam"]
+        columns = [*CELL, *POINT]
         rows = self.best(rule, **where)[columns].itertuples(index=False, name=None)
         cells = set(rows)
         return [run for run in self.runs(**where) if attrgetter(*columns)(run.run) in cells]
@@ -238,8 +239,8 @@ class StudyResults:
 
         Returns:
             A row for each cell that both methods have done: ``dataset``, ``source``, ``mix``,
-            ``rate``, ``lam``, ``lam_over``, ``seeds``, ``images``, and ``gain``, ``low`` and
-            ``high`` in points of top-1 accuracy.
+            ``rate``, ``lam``, ``tuned``, ``lam_over``, ``tuned_over``, ``seeds``, ``images``, and
+            ``gain``, ``low`` and ``high`` in points of top-1 accuracy.
 
         Examples:
             >>> gain = gta.open("mini").gain("gta", over="finetune")

@@ -1,6 +1,6 @@
 """The fine-tuning methods, one file each; ``Method`` says how to write one. No torch here."""
 
-from gta.methods.base import Method, Over, Step, full_precision, is_head
+from gta.methods.base import Method, Over, Step, changes_model, full_precision, is_head
 from gta.methods.readings import Blocks, Readings, TapRequest
 from gta.methods.registry import (
     METHODS,
@@ -20,6 +20,7 @@ __all__ = [
     "Step",
     "TapRequest",
     "build",
+    "changes_model",
     "create",
     "full_precision",
     "is_head",

@@ -123,6 +123,8 @@ class Method:
         grid: lambdas to try unless the config gives others; empty without a penalty.
         order: position in lists of methods, ties by name; the paper's methods come first.
         over: what the penalty is computed from.
+        init_head: method whose trained head a run starts from: that of its run on the same
+            dataset, rate, source and seed. None: a random head.
     """
 
     name: ClassVar[str]
@@ -132,6 +134,7 @@ class Method:
     grid: ClassVar[tuple[float, ...]] = ()
     order: ClassVar[int] = 100
     over: ClassVar[Over] = "images"
+    init_head: ClassVar[str | None] = None
 
     @property
     def taps(self) -> TapRequest | None:
@@ -207,6 +210,10 @@ class Method:
         """
         return {}
 
+    def terms(self, lam: float) -> tuple[tuple[Method, float], ...]:
+        """The methods whose penalties add up, each with its lambda: this one alone."""
+        return ((self, lam),)
+
     def updating(
         self, model: nn.Module, anchors: Mapping[str, Tensor], lam: float
     ) -> AbstractContextManager[None]:
@@ -234,6 +241,11 @@ class Method:
         if reading is None:
             raise self.error("the step lacks a reading that the method's taps request")
         return reading
+
+
+def changes_model(method: Method) -> bool:
+    """Whether a method, or a part of a combination, changes the model before training."""
+    return any(type(part).prepare is not Method.prepare for part, _ in method.terms(0.0))
 
 
 def is_head(parameter: str) -> bool:

@@ -7,7 +7,7 @@ patches (the others are the prefix: [cls], then registers), D the width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -94,6 +94,40 @@ class Readings:
     prefix_tokens: int = 1
     pooled_logits: tuple[Tensor, ...] = ()
     pooled_attention: tuple[Tensor, ...] = ()
+
+
+STACKED = ("cls_logits", "cls_attention", "cls_rows")
+LISTED = ("queries_keys", "msa_output", "block_output")
+
+
+def narrowed(
+    readings: Readings, taken: TapRequest, wanted: TapRequest | None, depth: int
+) -> Readings:
+    """The part of readings that one of several requests asked for.
+
+    Args:
+        readings: of one forward pass.
+        taken: what was requested, ``wanted`` and more.
+        wanted: the one request; None for nothing.
+        depth: blocks of the model.
+    """
+    found: dict[str, Any] = {"prefix_tokens": readings.prefix_tokens}
+    wanted = wanted or TapRequest()
+    for kind in (*STACKED, *LISTED):
+        there, own = (_places(getattr(request, kind), depth) for request in (taken, wanted))
+        value = getattr(readings, kind)
+        if own and own != there:
+            places = [there.index(block) for block in own]
+            value = value[places] if kind in STACKED else tuple(value[place] for place in places)
+        if own:
+            found[kind] = value
+    if wanted.features:
+        found["features"] = readings.features
+    return Readings(**found)
+
+
+def _places(blocks: Blocks, depth: int) -> list[int]:
+    return [*range(depth)] if isinstance(blocks, str) else sorted({b % depth for b in blocks})
 
 
 def _union(a: Blocks, b: Blocks) -> Blocks:

@@ -24,7 +24,7 @@ from gta.methods.base import Method
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
-RESERVED = frozenset({"grid"})  # keys of ``methods.<name>`` in a config that are not settings
+RESERVED = frozenset({"grid", "lr"})  # keys of ``methods.<name>`` in a config that are not settings
 
 
 def discover() -> MappingProxyType[str, type[Method]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from gta.study import Study
-from gta.study.run import CELL
+from gta.study.run import CELL, POINT
 from gta.tables import Collected
 from gta.tables.intervals import BASELINE
 
@@ -80,7 +80,9 @@ def of_attention(study: Study, collected: Collected, method: str) -> Iterator[st
     if "attention_mass" not in metrics:
         return
     chosen = collected.selected[collected.selected["selection"] == RULE]
-    runs = chosen[[*CELL, "lam"]].merge(metrics, on=[*CELL, "lam"]).dropna(subset="attention_mass")
+    runs = (
+        chosen[[*CELL, *POINT]].merge(metrics, on=[*CELL, *POINT]).dropna(subset="attention_mass")
+    )
     runs = runs[runs["mix"] == "none"]
     places = runs.pivot_table(
         index=["dataset", "source", "rate"], columns="method", values="attention_mass"

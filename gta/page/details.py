@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from math import nan
 from typing import Any
 
 import pandas as pd
@@ -14,9 +15,10 @@ from gta.page.curves import points_for, thin
 from gta.results import State
 from gta.study import Run, Study
 from gta.study.commands import command
-from gta.study.run import CELL, IDENTITY, cell_of
+from gta.study.run import CELL, IDENTITY, POINT, cell_of
 from gta.tables import Collected
 from gta.tables.layout import title_of
+from gta.tables.render import point_text
 
 CellKey = tuple[Any, ...]  # data set, source, method, mix, rate
 
@@ -55,10 +57,10 @@ def details(
 
     Returns:
         For each cell ``title``, ``key`` (its fields, as a link to it ends), ``chosen`` (lambda by
-        selection, None if it is missing) and ``runs``: ``lam``, ``seed``, ``acc1``, ``heldout``
-        (percent; None where there is none), ``seconds`` (how long it took), ``log`` (of its job,
-        from the page's folder; empty where there is none), ``state`` (why a number or a curve is
-        not there, else empty) and ``curve``, as ``thin`` returns it.
+        selection, None if it is missing) and ``runs``: ``lam`` (text where more is tuned),
+        ``seed``, ``acc1``, ``heldout`` (percent; None where there is none), ``seconds`` (how long
+        it took), ``log`` (of its job, from the page's folder; empty where there is none), ``state``
+        (why a number or a curve is not there, else empty) and ``curve``, as ``thin`` returns it.
     """
     took = results.read_collected(study, "seconds")[[*IDENTITY, "seconds"]]
     columns = [*IDENTITY, "acc1", "heldout_acc1", "seconds"]
@@ -68,11 +70,11 @@ def details(
             columns
         ].itertuples(index=False, name=None)
     }
-    chosen: dict[CellKey, dict[str, float | None]] = defaultdict(dict)
-    for selection, *cell, lam in collected.selected[["selection", *CELL, "lam"]].itertuples(
+    chosen: dict[CellKey, dict[str, float | str | None]] = defaultdict(dict)
+    for selection, *cell, lam, tuned in collected.selected[["selection", *CELL, *POINT]].itertuples(
         index=False, name=None
     ):
-        chosen[tuple(cell)][selection] = _known(lam)
+        chosen[tuple(cell)][selection] = None if pd.isna(lam) else _point(lam, tuned)
     points = points_for(len(study.runs))
     return [
         {
@@ -93,8 +95,8 @@ def _run(
     points: int,
 ) -> dict[str, Any]:
     log = study.run_files(run).log
-    found: dict[str, Any] = {"lam": run.lam, "seed": run.seed, "acc1": None, "heldout": None}
-    found |= {"seconds": None, "state": "", "curve": None}
+    found: dict[str, Any] = {"lam": _point(run.lam, run.tuned), "seed": run.seed}
+    found |= {"acc1": None, "heldout": None, "seconds": None, "state": "", "curve": None}
     found["log"] = log.relative_to(study.folder).as_posix() if log.exists() else ""
     if measured is None:
         said = state or State("missing")
@@ -105,6 +107,11 @@ def _run(
     except GtaError as error:
         found["state"] = str(error)
     return found
+
+
+def _point(lam: float, tuned: str) -> float | str:
+    """Lambda, or text of all that is tuned."""
+    return point_text(lam or nan, tuned) if tuned else float(lam)
 
 
 def _known(value: float, digits: int | None = None) -> float | None:

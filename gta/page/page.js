@@ -234,8 +234,11 @@ function valuesTable(values) {
   return table([[[""], ...heads.map((head) => [head])]], rows);
 }
 
+/** A point in words: text that begins with a name stands for itself. */
+const point = (lam) => (/^[a-z]/.test(String(lam)) ? lam : `λ ${lam}`);
+
 /** A run in words; one without a penalty has lambda 0. */
-const named = (run) => (run.lam ? `λ ${run.lam}, seed ${run.seed}` : `seed ${run.seed}`);
+const named = (run) => (run.lam ? `${point(run.lam)}, seed ${run.seed}` : `seed ${run.seed}`);
 
 function mean(values) {
   if (values.some((value) => value === null)) return null;
@@ -269,7 +272,7 @@ function runsList(found) {
   const heads = ["λ", "seed", "test", "held-out", "took"];
   const list = table([heads.map((head) => [head])], rows);
   const lambdas = [...new Set(found.runs.map((run) => run.lam))];
-  const said = lambdas.filter((lam) => chosenBy(found, lam)).map((lam) => `λ ${lam} by ${chosenBy(found, lam)} accuracy`);
+  const said = lambdas.filter((lam) => chosenBy(found, lam)).map((lam) => `${point(lam)} by ${chosenBy(found, lam)} accuracy`);
   return make("div", {}, list, said.length ? make("p", { className: "notes" }, `Chosen: ${said.join("; ")}.`) : "");
 }
 
@@ -353,7 +356,7 @@ async function draw(runs) {
         yaxis: `y${panel + 1}`,
         mode: run.curve[y].length === 1 ? "markers" : "lines",
         line: { color: colours[rank % colours.length], dash: DASHES[rank % DASHES.length], width: 1.5 },
-        name: lambdas.length > 1 ? `λ ${run.lam}` : "runs",
+        name: lambdas.length > 1 ? point(run.lam) : "runs",
         legendgroup: String(run.lam),
         showlegend: false,
         hovertemplate: `${named(run)}: %{y:.4g} at %{x}<extra></extra>`,
@@ -402,7 +405,7 @@ function legendEntry(lam, rank, traces, colours) {
   line.setAttribute("stroke-width", "2");
   line.setAttribute("stroke-dasharray", STROKES[rank % STROKES.length]);
   svg.append(line);
-  const button = make("button", { type: "button", ariaPressed: "true" }, svg, `λ ${lam}`);
+  const button = make("button", { type: "button", ariaPressed: "true" }, svg, point(lam));
   button.addEventListener("click", () => {
     const show = button.ariaPressed !== "true";
     button.ariaPressed = String(show);

@@ -191,7 +191,7 @@ def _tell(
 ) -> None:
     """Add what a table says of a cell: the number under a heading, and its notes."""
     number, lam, _ = parts(cell)
-    text = " ".join(filter(None, (f"λ {lam}:" if lam else "", number, cell.mark)))
+    text = " ".join(filter(None, (f"{lam}:" if lam else "", number, cell.mark)))
     about = f" ({cell.about})" if cell.about else ""
     obvious = {title_of(study, name, value) for name, value in cell.place.items()}
     heading = ", ".join(part for part in head if part and part not in obvious)

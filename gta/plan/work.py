@@ -78,7 +78,7 @@ class Estimator:
         Raises:
             GtaError: as ``model``, or if a setting of the method is wrong.
         """
-        method = self.study.methods.create(run.method)
+        method = self.study.methods.create(run.method, run.tuned)
         return self._each(self.model(run), method)
 
     def alone(self, run: Run) -> Work:

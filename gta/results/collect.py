@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,12 @@ import pyarrow.parquet as pq
 
 from gta.errors import GtaError
 from gta.files import atomic_write
-from gta.results.columns import IDENTITY, METRIC_COLUMNS
+from gta.results.columns import IDENTITY, METRIC_COLUMNS, with_tuned
 from gta.results.origins import Origin, origins_of
 from gta.results.parts import DamagedError, ForbiddenError, MissingError, read_table, schema
 from gta.results.state import Result, State, result_of, with_failure
 from gta.study import RUN_FIELDS, Run, Study
-from gta.study.run import CELL, cell_of
+from gta.study.run import CELL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 BATCH = 1024  # runs whose files are read before their rows become part of the table
 THREADS = 4
 DIGESTS = ("recipe_digest", "data_digest", "source_digest")
-CELL_AND_DIGESTS = [*CELL, *DIGESTS]
+CELL_AND_DIGESTS = [*CELL, "tuned", *DIGESTS]
 
 Origins = Callable[[Run], Origin | None]
 
@@ -103,7 +104,7 @@ def read_collected(study: Study, *columns: str) -> pd.DataFrame:
     path = study.folder / "metrics.parquet"
     wanted = list(dict.fromkeys([*IDENTITY.names, *columns, *DIGESTS])) if columns else None
     try:
-        table = read_table(path, wanted)
+        table = with_tuned(read_table(path, wanted))
         _check(study, path, table)
     except MissingError as error:
         raise error.with_remedy("run `snakemake` or `gta collect` first") from None
@@ -136,10 +137,11 @@ def _without_stale(study: Study, table: pa.Table) -> pa.Table:
     """The rows whose digests are today's; the order is kept."""
     keys = table.select(CELL_AND_DIGESTS).group_by(CELL_AND_DIGESTS).aggregate([])
     origin = origins_of(study)
-    cells = {cell_of(run): run for run in study.runs}
+    alike = attrgetter(*CELL, "tuned")  # runs of one recipe
+    cells = {alike(run): run for run in study.runs}
 
     def is_valid(row: dict[str, Any]) -> bool:
-        run = cells.get(tuple(row[field] for field in CELL))
+        run = cells.get(tuple(row[field] for field in [*CELL, "tuned"]))
         if run is None:  # of no cell of this study: whoever reads looks for the study's runs
             return True
         if row["recipe_digest"] != study.digest(run):

@@ -70,8 +70,17 @@ IDENTITY = pa.schema(
         ("mix", pa.string()),
         ("lam", pa.float64()),
         ("seed", pa.int64()),
+        ("tuned", pa.string()),  # beside lam, as ``lr=0.001``; empty if nothing is
     ]
 )
+
+
+def with_tuned(table: pa.Table) -> pa.Table:
+    """A table of an older version, which lacks ``tuned``: nothing was tuned beside lambda."""
+    if "tuned" in table.column_names:
+        return table
+    return table.append_column("tuned", pa.array([""] * table.num_rows, pa.string()))
+
 
 HISTORY_COLUMNS = (
     Column("iteration", INT, "iterations done", low=0),

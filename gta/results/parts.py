@@ -20,7 +20,7 @@ from gta.results.columns import (
     Column,
     schema_of,
 )
-from gta.study import RUN_FIELDS, Run, RunFiles, Study
+from gta.study import Run, RunFiles, Study
 
 Kind = Literal["metrics", "history", "predictions"]
 
@@ -192,6 +192,6 @@ def with_identity(table: pa.Table, run: Run) -> pa.Table:
     """A run's table with its identity as the first columns."""
     columns = [
         pa.array([getattr(run, field)] * table.num_rows, IDENTITY.field(field).type)
-        for field in RUN_FIELDS
+        for field in IDENTITY.names
     ]
     return pa.table([*columns, *table.columns], schema=pa.schema([*IDENTITY, *table.schema]))

@@ -26,7 +26,7 @@ from gta.results import IDENTITY
 from gta.results.weights import trained_weights
 from gta.robustness.corruptions import corrupt
 from gta.robustness.scores import aurra, calibration_error
-from gta.study import RUN_FIELDS, Recipe, Run, Study
+from gta.study import Recipe, Run, Study
 from gta.train.evaluate import Evaluated, evaluate_each
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _measured(
         found = evaluate_each(models, recipes, store, positions, evaluator, device)
         yield {
             run: {
-                **{field: getattr(run, field) for field in RUN_FIELDS},
+                **{field: getattr(run, field) for field in IDENTITY.names},
                 "corruption": corruption,
                 "severity": severity,
                 **_scores(evaluated),

@@ -31,6 +31,7 @@ from gta.study.chosen_methods import StudyMethods, with_relative_paths, with_res
 from gta.study.config import COMPUTING, Config, Recipe
 from gta.study.expand import Cell, expand, requested_specs
 from gta.study.faults import Faults
+from gta.study.heads import head_run_of
 from gta.study.kinds import Kind, StudyKinds
 from gta.study.load import (
     completed,
@@ -43,6 +44,7 @@ from gta.study.load import (
 )
 from gta.study.overlays import settled_methods, settled_overrides
 from gta.study.packs import Pack, PackGroup, groups_of, pack_key, pack_name, packs_of
+from gta.study.points import LR, values_of
 from gta.study.run import RUN_FIELDS, Run
 from gta.study.run_files import RunFiles
 from gta.study.tables import Declarations, TableSpec
@@ -229,6 +231,16 @@ class Study:
         """With ``tune``, lambda by rule for each cell that is decided; empty without."""
         return {} if self.tuning is None else self.tuning.read(self.folder)
 
+    @cached_property
+    def _head_runs(self) -> frozenset[Run]:
+        """The runs whose heads others start from."""
+        heads = map(self.head_run, self.runs)
+        return frozenset(run for run in heads if run is not None)
+
+    def head_run(self, run: Run) -> Run | None:
+        """The run whose trained head a run starts from; None for a head of its own."""
+        return head_run_of(run, self.methods)
+
     def find(self, name: str) -> Run:
         """The run of this name.
 
@@ -298,27 +310,31 @@ class Study:
         """
         key = self.recipe_key(run)
         if key not in self._recipes:
-            matching, variant, table, photographs = key
+            matching, variant, table, photographs, lr = key
             given = self.config.recipe.model_dump()
             for i in matching:
                 given = merge(given, self.config.overrides[i].recipe)
             if variant is not None:
                 given = merge(given, self.config.variants[variant].recipe)
             given = merge(given, self.specs[table].recipe)
+            if lr is not None:
+                given = {**given, "lr": lr}
             recipe = validate(Recipe, given, self.files, under=("recipe",))
             self._recipes[key] = recipe.with_test_view() if photographs else recipe
         return self._recipes[key]
 
-    def recipe_key(self, run: Run) -> tuple[tuple[int, ...], str | None, str, bool]:
+    def recipe_key(self, run: Run) -> tuple[tuple[int, ...], str | None, str, bool, float | None]:
         """What decides a run's recipe: overrides, variant and table laid over the study's.
 
-        Last comes whether its dataset holds photographs, which need a test view.
+        Then comes whether its dataset holds photographs, which need a test view, and its own
+        learning rate, where its method tunes it.
         """
         self._require(run)
         overrides = enumerate(self.config.overrides)
         matching = tuple(i for i, override in overrides if override.matches(run))
         variant = run.method if run.method in self.config.variants else None
-        return matching, variant, self._expanded.owner[run], self._holds_photographs(run.dataset)
+        photographs, own = self._holds_photographs(run.dataset), values_of(run.tuned).get(LR)
+        return matching, variant, self._expanded.owner[run], photographs, own
 
     def _holds_photographs(self, dataset: str) -> bool:
         return self.dataset_kinds[dataset] != "procedural"
@@ -343,6 +359,8 @@ class Study:
 
     def keeps_weights(self, run: Run) -> bool:
         """Whether the run's trained weights are kept."""
+        if run in self._head_runs:
+            return True
         if self.config.keep_weights != "figures":
             return self.config.keep_weights == "all"
         return run in self._weighty
@@ -364,11 +382,13 @@ class Study:
         A result whose digest is another is stale. What only places or shows results
         (tables, figures, packs) is left out, so that changing it reruns nothing.
         """
-        kind = self.recipe_key(run), run.method, run.mix
+        head = self.head_run(run)
+        head_kind = None if head is None else (self.recipe_key(head), head.method)
+        kind = self.recipe_key(run), run.method, run.mix, head_kind
         return self._digest_once(kind, lambda: self._deciding(run))
 
     def _deciding(self, run: Run) -> dict[str, Any]:
-        recipe = self.recipe(run)
+        recipe, head = self.recipe(run), self.head_run(run)
         used, _ = recipe.mixing(run.mix)
         unused = {"transmix", "mixup_cutmix"} - {used}
         if run.mix != "none":
@@ -378,6 +398,7 @@ class Study:
             "recipe": recipe.model_dump(mode="json", exclude=unused | COMPUTING),
             "method": self.methods.deciding(run.method),
             "split": self.config.split.model_dump(mode="json"),
+            **({} if head is None else {"head": self.digest(head)}),
         }
 
     def _digest_once(self, key: tuple[Any, ...], content: Callable[[], Any]) -> str:
@@ -435,6 +456,11 @@ class Study:
             named = "/".join(f"{field}={value}" for field, value in key)
             raise GtaError(f"study {self.name} has no job for {named}")
         return self._packs[key]
+
+    def heads_of(self, pack: Pack) -> list[Run]:
+        """The runs of other packs whose heads runs of this one start from."""
+        heads = {self.head_run(run) for run in pack.runs} - {None, *pack.runs}
+        return sorted(run for run in heads if run is not None)
 
     # Places
 
@@ -557,6 +583,7 @@ class Study:
         """A run in words, for messages."""
         mix = "" if run.mix == "none" else f" + {run.mix}"
         lam = f", lambda {run.lam:g}" if self.grid(run.method) != (0.0,) else ""
+        lam += "".join(f", {part.replace('=', ' ')}" for part in run.tuned.split(":") if part)
         return (
             f"{run.dataset} {run.rate:g} %, {run.source}, {run.method}{mix}{lam}, seed {run.seed}"
         )

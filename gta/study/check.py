@@ -43,6 +43,7 @@ def check(study: Study, faults: Faults) -> None:
     for check_one in (
         _check_overrides,
         _check_methods,
+        _check_tune,
         _check_split,
         _check_titles,
         _check_references,
@@ -119,7 +120,7 @@ def _faults_of_run(study: Study, run: Run, recipe: Recipe) -> Iterator[tuple[str
     mixing, _ = recipe.mixing(run.mix)
     if mixing != "none" and recipe.batch_size % 2:
         yield "recipe.batch_size", f"{MIXES[mixing]} pairs images, so it must be even"
-    method = study.methods.create(run.method)
+    method = study.methods.create(run.method, run.tuned)
     if not shape.class_token:
         without = f"{recipe.architecture} has no [cls] token"
         if method.needs_cls:
@@ -134,10 +135,12 @@ def _faults_of_run(study: Study, run: Run, recipe: Recipe) -> Iterator[tuple[str
             has = f"{recipe.architecture} has blocks 0 to {shape.depth - 1}, or -1 for the last"
             yield f"methods.{run.method}.blocks", f"there is no block {block}; {has}"
             break
-    k, most = getattr(method, "k", None), min(recipe.batch_size, shape.embed_dim)
-    if method.over == "features" and isinstance(k, int) and k > most:
-        has = f"features of a batch have {most} singular values"
-        yield f"methods.{run.method}.k", f"{k} is too many; {has}"
+    for part, _ in method.terms(run.lam):
+        k, most = getattr(part, "k", None), min(recipe.batch_size, shape.embed_dim)
+        if part.over == "features" and isinstance(k, int) and k > most:
+            has = f"features of a batch have {most} singular values"
+            key = "k" if part is method else f"{part.name}.k"
+            yield f"methods.{run.method}.{key}", f"{k} is too many; {has}"
 
 
 def _absent_block(request: TapRequest | None, depth: int) -> int | None:
@@ -185,6 +188,18 @@ def _check_methods(study: Study) -> Iterator[GtaError]:
                 f"`methods: [{', '.join(sorted(run))}]`"
             )
             yield _fault(study, what, "methods", name)
+
+
+def _check_tune(study: Study) -> Iterator[GtaError]:
+    """Methods that tune more than lambda, where it is chosen on some of the seeds."""
+    if study.config.tune is None:
+        return
+    for method in dict.fromkeys(run.method for run in study.runs):
+        if beside := study.methods.tuned_grids(method):
+            what = (
+                f"{method} tunes {', '.join(beside)} too, and tune chooses λ alone; leave one out"
+            )
+            yield _fault(study, what, "tune")
 
 
 def _check_split(study: Study) -> Iterator[GtaError]:

@@ -9,9 +9,12 @@ from typing import Any, cast
 
 from gta.errors import GtaError
 from gta.methods import METHODS, Method, load_method, settings_model, settings_of
+from gta.methods.combined import SIGN, Combined, combine
 from gta.study.config import Config, MethodSettings
 from gta.study.load import file_of, read_yaml, validate
+from gta.study.points import LR, Point, points_of, values_of
 
+TRIED = {"grid", "lr"}  # keys of a method that are not settings of its class
 OF_FILES = ("own_methods", "own_kinds")  # stanzas of a config that name a Python file
 
 
@@ -56,24 +59,58 @@ class StudyMethods(Mapping[str, type[Method]]):
                 self._digests[name] = self._digests[variant.of]
             if variant.of in self._own_grids:
                 self._own_grids[name] = self._own_grids[variant.of]
-        self._settings: dict[str, MethodSettings] = {}
+        self._parts: dict[str, tuple[str, ...]] = {}
+        for name in combined_names(config):
+            alone = {one: cls for one, cls in self._classes.items() if one not in config.variants}
+            place = "methods" if name in config.methods else "extra_methods"
+            try:
+                self._classes[name] = combine(name, alone)
+            except GtaError as error:
+                where = file_of([place, name], files)
+                raise GtaError(f"{where}: {place}.{error}") from None
+            self._parts[name] = tuple(name.split(SIGN))
+        self._settings: dict[tuple[str, ...], MethodSettings] = {}
+        self._lrs: dict[str, tuple[float, ...]] = {}
         for name, given in config.methods.items():
-            self._settings[name] = self._checked(name, given or {}, files)
-        for name in self._settings:
+            self._read(name, given or {}, files)
+        for name in dict.fromkeys([*config.methods, *self._parts]):
             self.create(name)  # for checks of a method's own, in its __post_init__
 
+    def _read(self, name: str, given: Mapping[str, Any], files: Sequence[Path]) -> None:
+        """Check what the config says of a method, of a combination part by part."""
+        parts = self._parts.get(name)
+        rates = {"lr": given["lr"]} if "lr" in given else {}
+        tried = validate(MethodSettings, rates, files, under=("methods", name)).lr
+        if tried is not None:
+            self._lrs[name] = tuple(sorted(tried))
+        own = {key: value for key, value in given.items() if key != "lr"}
+        if parts is None:
+            self._settings[(name,)] = self._checked((name,), own, files)
+            return
+        for key, value in own.items():
+            if key not in parts or not isinstance(value, Mapping | None):
+                where = file_of(["methods", name, str(key)], files)
+                has = f"{name} has: lr, and the settings of each part under {', '.join(parts)}"
+                raise GtaError(f"{where}: methods.{name}.{key}: unknown key; {has}")
+        for part in parts:
+            self._settings[name, part] = self._checked((name, part), own.get(part) or {}, files)
+
     def _checked(
-        self, name: str, given: Mapping[str, Any], files: Sequence[Path]
+        self, path: tuple[str, ...], given: Mapping[str, Any], files: Sequence[Path]
     ) -> MethodSettings:
+        name = path[-1]
         method = self._classes[name]
-        accepted = (*(("grid",) if self._has_penalty(name) else ()), *settings_of(method))
+        lr = ("lr",) if len(path) == 1 else ()
+        accepted = (*(("grid",) if self._has_penalty(name) else ()), *lr, *settings_of(method))
         for key in given:
             if key not in accepted:
-                where = file_of(["methods", name, str(key)], files)
+                where = file_of(["methods", *path, str(key)], files)
                 choice = f"{name} has: {', '.join(accepted)}" if accepted else f"{name} has none"
-                raise GtaError(f"{where}: methods.{name}.{key}: unknown key; {choice}")
+                raise GtaError(
+                    f"{where}: {'.'.join(['methods', *path, key])}: unknown key; {choice}"
+                )
         model = cast(type[MethodSettings], settings_model(method, MethodSettings))
-        return validate(model, given, files, under=("methods", name))
+        return validate(model, given, files, under=("methods", *path))
 
     def _has_penalty(self, name: str) -> bool:
         return bool(self._classes[name].grid) or name in self._own_grids
@@ -88,24 +125,71 @@ class StudyMethods(Mapping[str, type[Method]]):
         return len(self._classes)
 
     def grid(self, name: str) -> tuple[float, ...]:
-        """The lambdas at which a method is tried, ascending; ``(0,)`` without a penalty."""
-        settings = self._settings.get(name)
+        """The lambdas at which a method is tried, ascending; ``(0,)`` without a penalty.
+
+        Of a combination, those of its first part that has some.
+        """
+        if name in self._parts:
+            return next(iter(self._grids_of_parts(name).values()), (0.0,))
+        return self._grid((name,))
+
+    def _grid(self, path: tuple[str, ...]) -> tuple[float, ...]:
+        settings = self._settings.get(path)
         if settings is not None and settings.grid:
             return tuple(sorted(settings.grid))
+        name = path[-1]
         return self._own_grids.get(name) or self._classes[name].grid or (0.0,)
 
-    def settings(self, name: str) -> dict[str, Any]:
-        """The settings that the config gives a method, as JSON values, without its grid."""
-        given = self._settings.get(name)
-        if given is None:
-            return {}
-        return given.model_dump(mode="json", exclude={"grid"}, exclude_none=True)
+    def _grids_of_parts(self, name: str) -> dict[str, tuple[float, ...]]:
+        """The lambdas of each part of a combination that has a penalty."""
+        parts = filter(self._has_penalty, self._parts[name])
+        return {part: self._grid((name, part)) for part in parts}
 
-    def create(self, name: str) -> Method:
-        """A method with the config's settings."""
-        given = self._settings.get(name)
-        values = {k: v for k, v in given or () if k != "grid" and v is not None}
-        return self._classes[name](**values)
+    def tuned_grids(self, name: str) -> dict[str, tuple[float, ...]]:
+        """What is tuned beside lambda: further lambdas of a combination by their part, ``lr``."""
+        grids = self._grids_of_parts(name) if name in self._parts else {}
+        beside = dict(list(grids.items())[1:])
+        return beside | ({LR: self._lrs[name]} if name in self._lrs else {})
+
+    def points(self, name: str) -> tuple[Point, ...]:
+        """All that is tried of a method: the product of its grids."""
+        return tuple(points_of(self.grid(name), self.tuned_grids(name)))
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """The settings that the config gives a method, as JSON values, without its grids.
+
+        Those of a combination's parts are named ``part.setting``.
+        """
+        found: dict[str, Any] = {}
+        for path, given in self._settings.items():
+            if path[0] == name:
+                own = given.model_dump(mode="json", exclude=TRIED, exclude_none=True)
+                found |= {".".join([*path[1:], key]): value for key, value in own.items()}
+        return found
+
+    def create(self, name: str, tuned: str = "") -> Method:
+        """A method with the config's settings.
+
+        Args:
+            name: of the method.
+            tuned: of a run, where the further lambdas of a combination stand; default: the first
+                of each grid.
+        """
+        if name not in self._parts:
+            return self._create((name,))
+        parts = self._parts[name]
+        grids = self._grids_of_parts(name)
+        lams: dict[str, float | None] = dict.fromkeys(parts, 0.0)
+        lams |= {part: grid[0] for part, grid in grids.items()} | dict.fromkeys(list(grids)[:1])
+        lams |= {part: value for part, value in values_of(tuned).items() if part in lams}
+        return cast(type[Combined], self._classes[name])(
+            tuple(self._create((name, part)) for part in parts), tuple(lams.values())
+        )
+
+    def _create(self, path: tuple[str, ...]) -> Method:
+        given = self._settings.get(path)
+        values = {k: v for k, v in given or () if k not in TRIED and v is not None}
+        return self._classes[path[-1]](**values)
 
     def origin(self, name: str) -> str:
         """The method that a variant is of; any other method itself."""
@@ -121,8 +205,18 @@ class StudyMethods(Mapping[str, type[Method]]):
 
     def deciding(self, name: str) -> dict[str, Any]:
         """All of a method that decides a run's numbers: its settings, and its file's digest."""
-        settings = self.settings(name)
-        return settings | ({"file": self._digests[name]} if name in self._digests else {})
+        own = (part for part in self._parts.get(name, ()) if part in self._digests)
+        files = {f"{part}.file": self._digests[part] for part in own}
+        if name in self._digests:
+            files = {"file": self._digests[name]}
+        return self.settings(name) | files
+
+
+def combined_names(config: Config) -> list[str]:
+    """The combinations that a config names."""
+    return [
+        name for name in dict.fromkeys([*config.methods, *config.extra_methods]) if SIGN in name
+    ]
 
 
 def _origin(method: type[Method]) -> dict[str, str]:

@@ -44,12 +44,14 @@ from gta.study.values import (
     TRAINS,
     WEIGHTS,
     Lam,
+    MethodName,
     Name,
     Rate,
     Seed,
     Share,
     Strict,
     Title,
+    as_written,
     distinct,
     new_names,
     one_of,
@@ -337,7 +339,7 @@ class Override(Strict):
     dataset: list[Name] | None = None
     rate: list[Rate] | None = None
     source: list[Name] | None = None
-    method: list[Name] | None = None
+    method: list[MethodName] | None = None
     mix: list[Name] | None = None
     recipe: dict[str, Any]
 
@@ -537,14 +539,23 @@ class Restriction(Strict):
 Grid = Annotated[list[Lam], Field(min_length=1), AfterValidator(distinct)]
 
 
+LearningRates = Annotated[
+    list[Annotated[float, Field(gt=0, le=100), AfterValidator(as_written)]],
+    Field(min_length=1),
+    AfterValidator(distinct),
+]
+
+
 class MethodSettings(Strict):
-    """Lambdas to try with a method; its own settings are added from its class's fields.
+    """What to try with a method; its own settings are added from its class's fields.
 
     Attributes:
         grid: λ to try; left out: the method's own grid.
+        lr: learning rates to try, in place of the recipe's; chosen with λ by the same rules.
     """
 
     grid: Annotated[Grid | None, RUNS] = None
+    lr: Annotated[LearningRates | None, RUNS] = None
 
 
 class OwnMethod(Strict):
@@ -657,8 +668,8 @@ class Config(Strict):
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(distinct), RUNS]
     tune: Annotated[Tune | None, RUNS] = None
     sources: Annotated[dict[Name, Name], Field(min_length=1), RUNS]
-    methods: Annotated[dict[Name, dict[str, Any] | None], TRAINS] = {}
-    extra_methods: Annotated[list[Name], AfterValidator(distinct), RUNS] = []
+    methods: Annotated[dict[MethodName, dict[str, Any] | None], TRAINS] = {}
+    extra_methods: Annotated[list[MethodName], AfterValidator(distinct), RUNS] = []
     recipe: Annotated[Recipe, TRAINS]
     recipe_sources: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], SHOWS] = {}
     overrides: Annotated[list[Override], TRAINS] = []
@@ -750,13 +761,17 @@ class Config(Strict):
     @classmethod
     def _known_methods(cls, values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         for name in values:
-            one_of(name, "method", _methods(info))
+            for part in name.split("+"):
+                one_of(part, "method", _methods(info))
         return values
 
     @field_validator("extra_methods")
     @classmethod
     def _known_extra_methods(cls, values: list[str], info: ValidationInfo) -> list[str]:
-        return [one_of(value, "method", _methods(info)) for value in values]
+        for name in values:
+            for part in name.split("+"):
+                one_of(part, "method", _methods(info))
+        return values
 
     @field_validator("pack")
     @classmethod
@@ -781,7 +796,7 @@ class Config(Strict):
             for field, kind, known in (
                 ("dataset", "data set", _datasets(info)),
                 ("source", "source", _sources(info)),
-                ("method", "method", _methods(info)),
+                ("method", "method", [*_methods(info), *_combinations(info)]),
                 ("mix", "mix", MIXES),
             ):
                 for value in getattr(override, field) or ():
@@ -795,6 +810,11 @@ def _datasets(info: ValidationInfo) -> dict[str, Any]:
 
 def _sources(info: ValidationInfo) -> dict[str, Any]:
     return {**SOURCES, **info.data.get("own_sources", {})}
+
+
+def _combinations(info: ValidationInfo) -> list[str]:
+    named = [*info.data.get("methods", {}), *info.data.get("extra_methods", ())]
+    return [name for name in named if "+" in name]
 
 
 def _methods(info: ValidationInfo) -> list[str]:

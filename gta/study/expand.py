@@ -13,6 +13,7 @@ from gta.errors import GtaError
 from gta.study.chosen_methods import StudyMethods
 from gta.study.config import Config
 from gta.study.faults import Faults, listed, nearest
+from gta.study.heads import head_fault
 from gta.study.kinds import Place, StudyKinds
 from gta.study.run import Run
 from gta.study.tables import Cells, Declarations, TableSpec
@@ -136,8 +137,8 @@ class Expansion:
         if cell not in self.of_cell:
             dataset, source, method, mix, rate = cell
             self.of_cell[cell] = tuple(
-                Run(dataset, rate, source, method, mix, lam, seed)
-                for lam, seed in product(self._methods.grid(method), self._config.seeds)
+                Run(dataset, rate, source, method, mix, lam, seed, tuned)
+                for (lam, tuned), seed in product(self._methods.points(method), self._config.seeds)
             )
         return self.of_cell[cell]
 
@@ -270,4 +271,18 @@ def expand(
         expanded.runs[name] = runs
         # Both reuse the runs' hashes, which take a third of the time of a large study.
         expanded.owner = dict.fromkeys(runs, name) | expanded.owner
+    for method in sorted({cell[2] for cell in expanded.of_cell}):
+        if fault := head_fault(method, methods):
+            faults.add(GtaError(fault, where=f"{file_of('methods', method)}: methods.{method}"))
+        elif (probe := methods[method].init_head) is not None:
+            _add_heads(expanded, expansion, method, probe)
     return expanded
+
+
+def _add_heads(expanded: Expanded, expansion: Expansion, method: str, probe: str) -> None:
+    """Add the runs of ``probe`` whose heads a method's start from; no table shows them for that."""
+    for cell in [cell for cell in expanded.of_cell if cell[2] == method]:
+        dataset, source, _, _, rate = cell
+        owner = expanded.owner[expanded.of_cell[cell][0]]
+        heads = expansion.runs_of((dataset, source, probe, "none", rate))
+        expanded.owner = dict.fromkeys(heads, owner) | expanded.owner

@@ -22,6 +22,7 @@ class Run:
         mix: key of ``MIXES``; ``none`` is whatever the recipe's ``base_mix`` says.
         lam: weight of the method's penalty; 0 where the method has none.
         seed: seed of head, order, augmentation and, where the study says so, subset.
+        tuned: values of what the study tunes beside ``lam``, as ``lr=0.001``; empty if nothing.
     """
 
     dataset: str
@@ -31,16 +32,21 @@ class Run:
     mix: str
     lam: float
     seed: int
+    tuned: str = ""
 
     @property
     def name(self) -> str:
-        """Path tail, e.g. ``dataset=cub/rate=15/.../lam=10/seed=0`` (numbers as ``%g``)."""
+        """Path tail, e.g. ``dataset=cub/rate=15/.../lam=10/seed=0`` (numbers as ``%g``).
+
+        What is tuned beside lambda stands behind it: ``lam=10:lr=0.001``.
+        """
         return "/".join(f"{field}={self.text(field)}" for field in RUN_FIELDS)
 
     def text(self, field: str) -> str:
         """A field as it stands in paths: numbers as ``%g``."""
         value = getattr(self, field)
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        return f"{text}:{self.tuned}" if field == "lam" and self.tuned else text
 
     @classmethod
     def parse(cls, name: str) -> Run:
@@ -54,6 +60,7 @@ class Run:
             form = "/".join(f"{field}=…" for field in RUN_FIELDS)
             raise GtaError(f"{name!r} does not name a run; the form is {form}")
         parts = match.groupdict()
+        lam, _, tuned = parts["lam"].partition(":")
         try:
             run = cls(
                 dataset=parts["dataset"],
@@ -61,8 +68,9 @@ class Run:
                 source=parts["source"],
                 method=parts["method"],
                 mix=parts["mix"],
-                lam=float(parts["lam"]),
+                lam=float(lam),
                 seed=int(parts["seed"]),
+                tuned=tuned,
             )
         except ValueError as error:
             raise GtaError(f"{name!r} does not name a run: {error}") from None
@@ -71,17 +79,22 @@ class Run:
         return run
 
 
-RUN_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Run))
+# Parts of a run's name; ``tuned`` is not one of them, it stands behind ``lam``.
+RUN_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Run) if f.name != "tuned")
 _NAME = re.compile("/".join(f"{field}=(?P<{field}>[^/]+)" for field in RUN_FIELDS))
 
 
-CELL = ["dataset", "source", "method", "mix", "rate"]  # lam is chosen within, seed averaged over
+CELL = ["dataset", "source", "method", "mix", "rate"]  # the seed is averaged over
+POINT = ["lam", "tuned"]  # what is chosen within a cell
 
 
-IDENTITY = list(RUN_FIELDS)
+IDENTITY = [*RUN_FIELDS, "tuned"]
 
 
 cell_of = attrgetter(*CELL)
+
+
+point_of = attrgetter(*CELL, *POINT)
 
 
 identity_of = attrgetter(*IDENTITY)

@@ -80,6 +80,7 @@ class _Schema(GenerateJsonSchema):
         settings = {
             "type": "object",
             "properties": known,
+            # combinations, as gta+lora, and methods of the user's own
             "additionalProperties": {"type": ["object", "null"]},
         }
         return {"anyOf": [settings, names]}
@@ -91,7 +92,7 @@ class _Schema(GenerateJsonSchema):
         if not method.grid:
             del keys["grid"]
         defaults = {field.name: field.default for field in fields(method)}
-        defaults["grid"] = [*method.grid]
+        defaults |= {"grid": [*method.grid], "lr": MISSING}
         for key, value in keys.items():
             # null stands for a key that is left out
             kinds = [kind for kind in value["anyOf"] if kind != {"type": "null"}]

@@ -61,6 +61,10 @@ class _Lifted:
 
 LIFTED = _Lifted()
 
+# of a method, or of several that are combined
+METHOD_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*(\+[A-Za-z0-9][A-Za-z0-9_.\-]*)*$"
+MethodName = Annotated[str, Field(pattern=METHOD_NAME)]
+
 
 def as_written(value: float) -> float:
     """The number, if ``%g`` keeps all of it, as paths do; else a ValueError."""

@@ -71,13 +71,15 @@ def _numbers(
 ) -> dict[tuple[Any, ...], tuple[float, str]]:
     """Number and text of each row, by its fields."""
     from gta.tables.layout import lam_of
+    from gta.tables.render import point_text
 
     numbers = {}
     for row in frame.to_dict("records"):
         text = HOLE
         if not isnan(row[mean]):
             spread = "" if isnan(row[deviation]) else f" ± {row[deviation]:.2f}"
-            weighed = f"λ {row['lam']:g} {lam_of(study, row['method'])}".rstrip()
+            point = point_text(row["lam"], row["tuned"])
+            weighed = f"λ {point} {lam_of(study, row['method'])}".rstrip()
             text = f"{row[mean]:.2f}{spread} ({weighed})"
         numbers[tuple(row[field] for field in fields)] = row[mean], text
     return numbers

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from gta.study.run import CELL
+from gta.study.run import CELL, POINT
 from gta.tables.anova import LEVEL, holm
 from gta.tables.intervals import OTHER, SAME
 
@@ -31,11 +31,12 @@ def best_group(
         By the table's index; NA in columns of one cell, of several datasets or rates, with a hole,
         or with a pair that has no interval of these runs.
     """
-    left = [*CELL, "lam"]
-    right = ["dataset", *OTHER[:3], "rate", OTHER[3]]
+    left = [*CELL, *POINT]
+    right = ["dataset", *OTHER[:3], "rate", *OTHER[3:]]
+    size = len(left)
     known: dict[tuple[Any, ...], tuple[float, float]] = {}
     for row in intervals[[*left, *right, "gain", "p"]].itertuples(index=False, name=None):
-        one, other, gain, p = row[:6], row[6:12], row[12], row[13]
+        one, other, (gain, p) = row[:size], row[size : 2 * size], row[2 * size :]
         known[one, other] = gain, p
         known[other, one] = -gain, p
     found = pd.Series(pd.NA, index=table.index, dtype="boolean")

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from gta import files, results
 from gta.errors import GtaError
 from gta.study import Run, Study
-from gta.study.run import CELL, IDENTITY, identity_of
+from gta.study.run import CELL, IDENTITY, POINT, identity_of, point_of
 from gta.tables.anova import LEVEL, two_way
 from gta.tables.order import cells_of
 from gta.tables.selection import select
@@ -39,7 +39,7 @@ VERSION = 2
 SAME = 1e-6
 
 GAIN = ["gain", "gain_low", "gain_high"]
-OTHER = ["baseline_source", "baseline", "baseline_mix", "baseline_lam"]
+OTHER = ["baseline_source", "baseline", "baseline_mix", "baseline_lam", "baseline_tuned"]
 
 # A row for each pair of cells of one dataset and rate; gain and its ends in percent.
 INTERVALS = pa.schema(
@@ -50,6 +50,7 @@ INTERVALS = pa.schema(
         ("baseline", pa.string()),  # method
         ("baseline_mix", pa.string()),
         ("baseline_lam", pa.float64()),
+        ("baseline_tuned", pa.string()),
         ("seeds", pa.int64()),
         ("images", pa.int64()),
         ("gain", pa.float64()),
@@ -65,7 +66,7 @@ INTERVALS = pa.schema(
 
 @dataclass(frozen=True)
 class Pair:
-    """Two cells of one dataset and rate, each at one lambda, with the same seeds in order."""
+    """Two cells of one dataset and rate, each at one point, with the same seeds in order."""
 
     runs: tuple[Run, ...]
     baseline: tuple[Run, ...]
@@ -77,7 +78,7 @@ class Pair:
 
 
 def pairs_of(study: Study, metrics: pd.DataFrame) -> list[Pair]:
-    """Each cell and lambda with fine-tuning on the same source and mix.
+    """Each cell and point with fine-tuning, at each of its own, on the same source and mix.
 
     Args:
         study: the study.
@@ -85,12 +86,15 @@ def pairs_of(study: Study, metrics: pd.DataFrame) -> list[Pair]:
             left out.
     """
     whole = _whole(study, metrics)
-    lam = study.grid(BASELINE)[0]
+    tuned = study.methods.points(BASELINE)
     pairs = []
-    for (dataset, source, method, mix, rate, _), runs in whole.items():
-        baseline = whole.get((dataset, source, BASELINE, mix, rate, lam))
-        if method != BASELINE and baseline is not None:
-            pairs.append(Pair(runs, baseline))
+    for (dataset, source, method, mix, rate, *_), runs in whole.items():
+        if method == BASELINE:
+            continue
+        for point in tuned:
+            baseline = whole.get((dataset, source, BASELINE, mix, rate, point.lam, point.tuned))
+            if baseline is not None:
+                pairs.append(Pair(runs, baseline))
     return pairs
 
 
@@ -112,7 +116,7 @@ def rivals_of(study: Study, metrics: pd.DataFrame, selected: pd.DataFrame) -> li
             dict.fromkeys(["selection", "dataset", "rate", *compared_within(study, name)])
         )
         for _, rows in cells.groupby(column, sort=False):
-            keys = sorted(rows[[*CELL, "lam"]].itertuples(index=False, name=None))
+            keys = sorted(rows[[*CELL, *POINT]].itertuples(index=False, name=None))
             for one, other in combinations(keys, 2):
                 if one in whole and other in whole:
                     pairs[one, other] = Pair(whole[one], whole[other])
@@ -137,12 +141,12 @@ def compared_within(study: Study, name: str) -> list[str]:
 
 
 def _whole(study: Study, metrics: pd.DataFrame) -> dict[tuple[Any, ...], tuple[Run, ...]]:
-    """The runs of each cell and lambda that has all seeds."""
+    """The runs of each cell and point that has all seeds."""
     there = set(metrics[IDENTITY].itertuples(index=False, name=None))
     groups: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
     for run in study.runs:
         if identity_of(run) in there:
-            groups[run.dataset, run.source, run.method, run.mix, run.rate, run.lam].append(run)
+            groups[point_of(run)].append(run)
     seeds = len(study.config.seeds)
     return {key: tuple(runs) for key, runs in groups.items() if len(runs) == seeds}
 
@@ -194,7 +198,7 @@ def _key(pair: Pair, digests: Mapping[Run, str]) -> str:
 def _identity(pair: Pair) -> dict[str, Any]:
     run, other = pair.runs[0], pair.baseline[0]
     identity = {field: getattr(run, field) for field in IDENTITY if field != "seed"}
-    values = (other.source, other.method, other.mix, other.lam)
+    values = (other.source, other.method, other.mix, other.lam, other.tuned)
     return {**identity, **dict(zip(OTHER, values, strict=True))}
 
 
@@ -254,6 +258,12 @@ def read_intervals(study: Study) -> pa.Table | None:
     except (OSError, pa.ArrowException) as error:
         fault = " ".join(str(error).split())
         raise GtaError(f"{path_of(study)}: damaged: {fault}; delete it") from None
+    for column in ("tuned", "baseline_tuned"):  # which an older version lacks
+        if column not in table.column_names:
+            table = table.append_column(column, pa.array([""] * len(table), pa.string()))
+    if set(table.column_names) != set(INTERVALS.names):
+        return None
+    table = table.select(INTERVALS.names).replace_schema_metadata()
     return table if table.schema.equals(INTERVALS) else None
 
 
@@ -277,15 +287,17 @@ def with_gains(
         intervals: of the schema ``INTERVALS``.
     """
     place = ["selection", *(field for field in CELL if field != "method")]
-    tuned = selected.loc[selected["method"] == BASELINE, [*place, "acc1_mean"]]
-    tuned = tuned.rename(columns={"acc1_mean": "baseline_mean"})
+    tuned = selected.loc[selected["method"] == BASELINE, [*place, *POINT, "acc1_mean"]]
+    names = {"acc1_mean": "baseline_mean", "lam": "baseline_lam", "tuned": "baseline_tuned"}
+    tuned = tuned.rename(columns=names)
     same_place = (intervals["baseline_source"] == intervals["source"]) & (
         intervals["baseline_mix"] == intervals["mix"]
     )
     ends = intervals[same_place & (intervals["baseline"] == BASELINE)]
-    ends = ends[[*CELL, "lam", "gain", "low", "high"]].rename(columns={"gain": "kept"})
-    ends = ends.drop_duplicates([*CELL, "lam"])
-    table = table.merge(tuned, on=place, how="left").merge(ends, on=[*CELL, "lam"], how="left")
+    pair = [*CELL, *POINT, "baseline_lam", "baseline_tuned"]
+    ends = ends[[*pair, "gain", "low", "high"]].rename(columns={"gain": "kept"})
+    ends = ends.drop_duplicates(pair)
+    table = table.merge(tuned, on=place, how="left").merge(ends, on=pair, how="left")
     table["gain"] = table["acc1_mean"] - table["baseline_mean"]
     table.loc[table["method"] == BASELINE, "gain"] = nan
     same = (table["gain"] - table["kept"]).abs() < SAME

@@ -49,6 +49,7 @@ class Cell:
         about: what the mark stands on, shown where a pointer rests.
         of: the number of which ``mean`` is a part; NaN where it is none.
         place: fields of the runs that it stands for, and its selection, as far as it has them.
+        tuned, other_tuned: what was chosen beside ``lam`` and ``other_lam``, as in ``Run``.
     """
 
     mean: float
@@ -63,6 +64,8 @@ class Cell:
     about: str = ""
     of: float = nan
     place: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    tuned: str = ""
+    other_tuned: str = ""
 
 
 @dataclass
@@ -112,10 +115,14 @@ def title_of(study: Study, field_name: str, value: Any) -> str:
     return study.dataset_info(value).title
 
 
-def choice(study: Study, row: Any, method: str) -> tuple[float, str]:
-    """Lambda where there was one to choose, and the note that a row's first cell bears."""
-    lam = row.lam if method in study.methods and len(study.grid(method)) > 1 else nan
-    return lam, choice_note(row)
+def choice(study: Study, row: Any, method: str) -> tuple[dict[str, Any], str]:
+    """``lam`` and ``tuned`` of a ``Cell``, where there was a choice, and the note that it bears."""
+    chosen: dict[str, Any] = {}
+    if method in study.methods and len(study.methods.points(method)) > 1 and not isnan(row.lam):
+        chosen = {"tuned": row.tuned}
+        if len(study.grid(method)) > 1:
+            chosen["lam"] = row.lam
+    return chosen, choice_note(row)
 
 
 def choice_note(row: Any) -> str:

@@ -31,6 +31,8 @@ def method_notes(study: Study, methods: Iterable[str]) -> list[str]:
     parts = []
     for method in methods:
         lambdas = ", ".join(f"{lam:g}" for lam in study.grid(method))
+        for name, values in study.methods.tuned_grids(method).items():
+            lambdas += f"; {name} {', '.join(f'{value:g}' for value in values)}"
         settings = study.method_settings(method)
         own = "".join(f"; {key} {_text(value)}" for key, value in settings.items())
         weighed = study.methods.lam_of(method)
@@ -188,13 +190,16 @@ def hole_remarks(table: pd.DataFrame) -> list[str]:
 
 def choice_remarks(study: Study, methods: Iterable[str]) -> list[str]:
     """How lambda was chosen, and from what, where a method has several."""
-    grids = [m for m in dict.fromkeys(methods) if m in study.methods and len(study.grid(m)) > 1]
+    points = study.methods.points
+    grids = [m for m in dict.fromkeys(methods) if m in study.methods and len(points(m)) > 1]
     if not grids:
         return []
+    beside = any(map(study.methods.tuned_grids, grids))
     return [
         "λ by test accuracy: the λ with the highest mean test accuracy over seeds, the paper's "
         "rule. λ by held-out accuracy: with the highest mean accuracy on images that are neither "
-        "trained nor tested on. Ties go to the smaller λ.",
+        "trained nor tested on. Ties go to the smaller λ."
+        + (" Other tuned settings are chosen with it." if beside else ""),
         *tune_notes(study),
         *method_notes(study, grids),
     ]

@@ -113,7 +113,8 @@ def to_html(page: Page) -> str:
         tail = cell.mark + (f"<sup>{notes}</sup>" if notes else "")
         number += f"<i>{tail}</i>" if tail else ""
         number = f'<span title="{escape(cell.about)}">{number}</span>' if cell.about else number
-        return f"<small>λ&nbsp;{lam}</small> {number}" if lam else number
+        lam = lam.replace("λ ", "λ&nbsp;")
+        return f"<small>{lam}</small> {number}" if lam else number
 
     tables = [
         (title, _texts(cells, text, escape).to_html(escape=False, border=0))
@@ -136,7 +137,7 @@ def to_markdown(page: Page) -> str:
         number, lam, notes = parts(cell)
         number = f"**{number}**" if cell.best else number
         number += f" {cell.mark}" if cell.mark else ""
-        return number + (f" (λ {lam})" if lam else "") + (f" [{notes}]" if notes else "")
+        return number + (f" ({lam})" if lam else "") + (f" [{notes}]" if notes else "")
 
     lines = [f"# {escape_markdown(page.title)}", "", _code_in_markdown(page.caption), ""]
     for title, cells in page.blocks:
@@ -167,7 +168,7 @@ def to_latex(page: Page) -> str:
         number = escape_latex(number).replace("-", "$-$")
         number = rf"\textbf{{{number}}}" if cell.best else number
         number += f"~{escape_latex(cell.mark)}" if cell.mark else ""
-        lam = rf"{{\scriptsize $\lambda$ {escape_latex(lam)}}} " if lam else ""
+        lam = rf"{{\scriptsize {escape_latex(lam)}}} " if lam else ""
         return lam + number + (rf"\textsuperscript{{{notes}}}" if notes else "")
 
     lines = [
@@ -243,7 +244,7 @@ def _commands_in_latex(text: str) -> str:
 
 
 def parts(cell: Cell) -> tuple[str, str, str]:
-    """Number, lambda and numbers of notes of a cell as text, each empty where there is none."""
+    """Number, what was chosen and numbers of notes of a cell as text, each empty without."""
     notes = ",".join(map(str, cell.notes))
     if isnan(cell.mean):
         return (HOLE if notes else ""), "", notes
@@ -252,8 +253,18 @@ def parts(cell: Cell) -> tuple[str, str, str]:
         number += f" / {format(cell.of, cell.form)}"
     if not isnan(cell.std):
         number += f" ± {format(cell.std, cell.form.lstrip('+'))}"
-    lams = [f"{lam:g}" for lam in (cell.lam, cell.other_lam) if not isnan(lam)]
-    return number, " ".join(filter(None, (" → ".join(lams), cell.lam_of if lams else ""))), notes
+    points = [point_text(cell.lam, cell.tuned), point_text(cell.other_lam, cell.other_tuned)]
+    chosen = " → ".join(filter(None, points))
+    if chosen[:1].isdigit():
+        chosen = f"λ {chosen}"
+        chosen += f" {cell.lam_of}" if cell.lam_of else ""
+    return number, chosen, notes
+
+
+def point_text(lam: float, tuned: str) -> str:
+    """A point as readers see it, as ``0.1, lr 0.001``; NaN leaves lambda out."""
+    beside = tuned.replace("=", " ").split(":") if tuned else []
+    return ", ".join([*([] if isnan(lam) else [f"{lam:g}"]), *beside])
 
 
 def _texts(

@@ -1,4 +1,8 @@
-"""Which lambda stands for a cell: the paper's choice and one that looks at no test image."""
+"""Which lambda stands for a cell: the paper's choice and one that looks at no test image.
+
+Where a study tunes more than lambda (a learning rate, the lambda of a second penalty), what is
+chosen is a point: ``lam`` and ``tuned``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from gta.errors import GtaError
 from gta.results import State
 from gta.study import Run, Study
 from gta.study.commands import patterns
-from gta.study.run import CELL, IDENTITY, cell_of, identity_of
+from gta.study.run import CELL, IDENTITY, POINT, cell_of, identity_of, point_of
 from gta.study.tuning import Tuning
 from gta.tables.missing import UNCHOSEN, describe
 
@@ -54,16 +58,17 @@ def gather(runs: Iterable[Run], metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_lambda(gathered: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds for each cell and lambda, sorted, lambda ascending.
+    """Means over seeds for each cell and point, sorted, lambda ascending.
 
     Args:
         gathered: as ``gather`` gives it.
 
     Returns:
-        Cell and ``lam``; ``seeds`` expected and ``n`` done; ``acc1_mean``, ``acc1_std`` (ddof 1)
-        and ``heldout_mean``, NaN where a seed is missing; ``heldout_n`` seeds that have one.
+        Cell, ``lam`` and ``tuned``; ``seeds`` expected and ``n`` done; ``acc1_mean``, ``acc1_std``
+        (ddof 1) and ``heldout_mean``, NaN where a seed is missing; ``heldout_n`` seeds that have
+        one.
     """
-    groups = gathered.groupby([*CELL, "lam"], sort=True)
+    groups = gathered.groupby([*CELL, *POINT], sort=True)
     table = groups.agg(
         seeds=("done", "size"),
         n=("done", "sum"),
@@ -94,9 +99,10 @@ def select(
         states: why runs are not in ``metrics``, where that is known.
 
     Returns:
-        A row for each cell and selection: ``selection``, the cell, ``lam``, ``chosen_at`` (the
-        rate at which lambda was chosen), ``n`` (seeds with every lambda), ``seeds``,
-        ``acc1_mean``, ``acc1_std`` (percent, ddof 1; of the test set) and ``missing``.
+        A row for each cell and selection: ``selection``, the cell, ``lam``, ``tuned`` (as in
+        ``Run``; empty in a hole), ``chosen_at`` (the rate at which they were chosen), ``n`` (seeds
+        with every point), ``seeds``, ``acc1_mean``, ``acc1_std`` (percent, ddof 1; of the test set)
+        and ``missing``.
 
     Raises:
         GtaError: if a run stands twice in ``metrics``.
@@ -119,10 +125,10 @@ def choices(
     for selection in SELECTIONS:
         table = cells[[*CELL, "n", "seeds"]].merge(picked[selection], on=CELL, how="left")
         table = table.merge(
-            lambdas[[*CELL, "lam", "acc1_mean", "acc1_std"]], on=[*CELL, "lam"], how="left"
+            lambdas[[*CELL, *POINT, "acc1_mean", "acc1_std"]], on=[*CELL, *POINT], how="left"
         )
         tables.append(table.assign(selection=selection))
-    columns = ["selection", *CELL, "lam", "chosen_at", "n", "seeds", "acc1_mean", "acc1_std"]
+    columns = ["selection", *CELL, *POINT, "chosen_at", "n", "seeds", "acc1_mean", "acc1_std"]
     return pd.concat(tables, ignore_index=True)[[*columns, "missing"]]
 
 
@@ -136,19 +142,19 @@ def _on_all_seeds(
     """Choices with the numbers of all seeds in place of those that lambda was chosen on."""
     gathered = gather(tuning.every, metrics)
     columns, numbers = list(table.columns), ["n", "seeds", "acc1_mean", "acc1_std"]
-    whole = over_lambda(gathered)[[*CELL, "lam", *numbers]]
-    table = table.merge(whole, on=[*CELL, "lam"], how="left", suffixes=("_tuning", ""))
+    whole = over_lambda(gathered)[[*CELL, *POINT, *numbers]]
+    table = table.merge(whole, on=[*CELL, *POINT], how="left", suffixes=("_tuning", ""))
     for column in ("n", "seeds"):
         table[column] = table[column].fillna(table[f"{column}_tuning"]).astype(int)
     table = table[columns]
     absent: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
     for values in gathered.loc[~gathered["done"], IDENTITY].itertuples(index=False, name=None):
         run = Run(*values)
-        absent[*cell_of(run), run.lam].append(run)
+        absent[point_of(run)].append(run)
     needed = frozenset(study.runs)
     holes: dict[Any, str] = {}
     for row in table[table["lam"].notna() & (table["n"] < table["seeds"])].itertuples():
-        runs = absent[tuple(getattr(row, field) for field in [*CELL, "lam"])]
+        runs = absent[tuple(getattr(row, field) for field in [*CELL, *POINT])]
         said = {run: states.get(run, State("missing")) for run in runs if run in needed}
         text = describe(study, runs, {**dict.fromkeys(runs, UNCHOSEN), **said})
         holes[row.Index] = text
@@ -191,16 +197,20 @@ def _told(rows: pd.DataFrame, tell: Callable[[list[Run]], str]) -> pd.Series[str
 
 
 def _best(lambdas: pd.DataFrame, by: str) -> pd.DataFrame:
-    """The lambda with the highest mean in each cell, ties to the smaller one."""
+    """The point with the highest mean in each cell, ties to the smaller lambda."""
     table = lambdas.assign(rounded=lambdas[by].round(TIE_DIGITS))
-    table = table.sort_values(["rounded", "lam"], ascending=[False, True])
-    return table.drop_duplicates(CELL)[[*CELL, "lam"]]
+    table = table.sort_values(["rounded", *POINT], ascending=[False, True, True])
+    return table.drop_duplicates(CELL)[[*CELL, *POINT]]
 
 
 def _test_choices(cells: pd.DataFrame, lambdas: pd.DataFrame) -> pd.DataFrame:
     choices = cells[[*CELL, "missing"]].merge(_best(lambdas, "acc1_mean"), on=CELL)
     hole = choices["missing"] != ""
-    return choices.assign(lam=choices["lam"].mask(hole), chosen_at=choices["rate"].mask(hole))
+    return choices.assign(
+        lam=choices["lam"].mask(hole),
+        tuned=choices["tuned"].mask(hole, ""),
+        chosen_at=choices["rate"].mask(hole),
+    )
 
 
 @dataclass(frozen=True)
@@ -209,7 +219,8 @@ class _Standing:
 
     rate: float
     lam: float
-    lambdas: int  # in the grid
+    tuned: str
+    lambdas: int  # points in the grid
     done: int  # runs
     heldout: int  # runs with held-out images
     missing: str  # runs
@@ -227,21 +238,23 @@ def _heldout_choices(cells: pd.DataFrame, lambdas: pd.DataFrame) -> pd.DataFrame
         from_the_highest = standings[::-1]
         for cell in standings:
             rows.append([*family, cell.rate, *_heldout_choice(cell, from_the_highest)])
-    return pd.DataFrame(rows, columns=[*CELL, "lam", "chosen_at", "missing"])
+    return pd.DataFrame(rows, columns=[*CELL, *POINT, "chosen_at", "missing"])
 
 
-def _heldout_choice(cell: _Standing, from_the_highest: list[_Standing]) -> tuple[float, float, str]:
-    """Lambda, the rate it was chosen at, and what is missing for the choice."""
+def _heldout_choice(
+    cell: _Standing, from_the_highest: list[_Standing]
+) -> tuple[float, str, float, str]:
+    """The point, the rate it was chosen at, and what is missing for the choice."""
     if cell.missing:
-        return nan, nan, cell.missing
+        return nan, "", nan, cell.missing
     if cell.lambdas == 1:
-        return cell.lam, cell.rate, ""
+        return cell.lam, cell.tuned, cell.rate, ""
     for other in (cell, *from_the_highest):
         if other.done and not other.heldout:
             continue
         if other.missing:
-            return nan, nan, f"λ is chosen at {other.rate:g} %: {other.missing}"
+            return nan, "", nan, f"λ is chosen at {other.rate:g} %: {other.missing}"
         if other.unjudged:
-            return nan, nan, f"without held-out accuracy: {other.unjudged}"
-        return other.lam, other.rate, ""
-    return nan, nan, NO_HELDOUT
+            return nan, "", nan, f"without held-out accuracy: {other.unjudged}"
+        return other.lam, other.tuned, other.rate, ""
+    return nan, "", nan, NO_HELDOUT

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from gta.data import contents
 from gta.data.store import Store
 from gta.errors import GtaError
 from gta.files import put_away
+from gta.methods import is_head
 from gta.models import originals
 from gta.models.sources import Prepared, frozen_source, read_prepared
-from gta.study import Recipe, Study
+from gta.results.weights import trained_weights
+from gta.study import Recipe, Run, Study
+from gta.study.commands import command
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -98,6 +102,25 @@ def open_source(study: Study, name: str) -> Prepared:
     prepared = _or_put_away(lambda: read_prepared(path), path, [path])
     originals.require_current(study, name)
     return prepared
+
+
+def trained_head(study: Study, run: Run) -> dict[str, Tensor] | None:
+    """The head that a run starts from, by name; None if its method draws one.
+
+    Raises:
+        GtaError: the run that trains it is not done, or its weights are damaged.
+    """
+    probe = study.head_run(run)
+    if probe is None:
+        return None
+    path = trained_weights(study, probe)
+    if path is None:
+        raise GtaError(
+            f"{run.name}: starts from the head of {probe.name}, which is not trained: "
+            f"`{command(study, 'train', probe.name)}`"
+        )
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys() if is_head(name)}  # noqa: SIM118
 
 
 def _files(folder: Path) -> list[Path]:

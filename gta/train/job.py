@@ -81,10 +81,14 @@ def train_runs(
 
 
 def lockstep_groups(study: Study, runs: Iterable[Run]) -> Iterator[list[Run]]:
-    """Divide runs into those that train together: they share batches and fit in memory."""
+    """Divide runs into those that train together: they share batches and fit in memory.
+
+    Runs that start from the head of another run come last.
+    """
     sharing: dict[Any, list[Run]] = defaultdict(list)
-    for run in runs:
-        sharing[batch_key(run, study.recipe(run))].append(run)
+    for run in sorted(runs, key=lambda run: study.head_run(run) is not None):  # stable
+        later = study.head_run(run) is not None
+        sharing[later, batch_key(run, study.recipe(run))].append(run)
     for members in sharing.values():
         group: list[Run] = []
         room = MOST_BYTES

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gta.data.seeds import Stream, derive
-from gta.methods import Method, Readings, Step, TapRequest
+from gta.methods import Method, Readings, Step, TapRequest, changes_model
 from gta.models.cls_only import forward_of
 from gta.models.sources import load_backbone
 from gta.models.taps import Taps
@@ -18,7 +18,7 @@ from gta.models.vit import create, initialise_head
 from gta.study import Recipe, Run, Study
 from gta.train.compiled import CompiledForward, compiled_forward
 from gta.train.history import History, Scalars
-from gta.train.inputs import SourceWeights
+from gta.train.inputs import SourceWeights, trained_head
 from gta.train.loss import FeaturePenalty, Objective, features_of
 from gta.train.microbatch import DropPaths
 from gta.train.mixing import MIXES, Mixed
@@ -54,10 +54,12 @@ class Learner:
         """The learner of a study's run, at its start.
 
         Raises:
-            GtaError: the source does not fit the model.
+            GtaError: the source does not fit the model, or the head that the run starts from is
+                not there.
         """
-        method = study.methods.create(run.method)
-        return cls(run, study.recipe(run), method, classes, source, device)
+        method = study.methods.create(run.method, run.tuned)
+        head = trained_head(study, run)
+        return cls(run, study.recipe(run), method, classes, source, device, head)
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Learner:
         classes: int,
         source: SourceWeights,
         device: torch.device,
+        head: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Build the model at its start.
 
@@ -77,6 +80,7 @@ class Learner:
             classes: outputs of the head.
             source: the weights to start from.
             device: where it trains.
+            head: the head's weights by name, to start from; None for random ones.
 
         Raises:
             GtaError: the source does not fit the model.
@@ -89,6 +93,8 @@ class Learner:
         self.model = create(recipe.architecture, recipe.image_size, classes, recipe.drop_path)
         load_backbone(self.model, source.weights, source.path)
         initialise_head(self.model, recipe.head_init_std, run.seed)
+        if head is not None:
+            self.model.load_state_dict(head, strict=False)
         method.prepare(self.model, derive(run.seed, Stream.METHOD, 0))
         self._paths = DropPaths(self.model)
         self._layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
@@ -108,7 +114,7 @@ class Learner:
                 recipe.drop_path,
                 request,
                 frozenset(name for name, p in self._tensors.items() if p.requires_grad),
-                method if type(method).prepare is not Method.prepare else None,
+                method if changes_model(method) else None,
             )
         most = recipe.micro_batch if isinstance(recipe.micro_batch, int) else recipe.batch_size
         self.micro_batch = min(most, recipe.batch_size)
@@ -168,7 +174,7 @@ class Learner:
         self._batch = batch
         seed = derive(self.run.seed, Stream.DROP_PATH, self.iteration)
         self._paths.draw(len(batch.images), self.device, seed)
-        if self._method.over == "features" and len(parts) > 1:
+        if self._objective.needs_features and len(parts) > 1:
             with torch.no_grad():
                 rows = [features_of(self._forward(batch, part, None)[1]) for part in parts]
             step = self._step(Readings(), None, None)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from gta.errors import GtaError
-from gta.methods import Method, Readings, Step, full_precision
+from gta.methods import Method, Readings, Step, TapRequest, full_precision
+from gta.methods.readings import narrowed
 from gta.train.mixing import Mix, Mixed
 
 REMEDY = "lower recipe.lr or the penalty's lambda"
@@ -87,20 +88,23 @@ class Objective:
             logits, batch.part(part), step.target, self.label_smoothing
         )
         terms = {"cross_entropy": share * cross_entropy}
+        losses = [terms["cross_entropy"]]
         first = part.start == 0
-        if ahead is not None:
-            penalty = ahead.terms if first else {}
-            rows = full_precision(features_of(step.target))
-            guidance = [(rows * ahead.gradient[part]).sum()]
-        else:
-            guidance = []
-            if self.method.over == "images":
-                penalty = self._penalty(step)
+        for method, lam in self.method.terms(self.lam):
+            if method.over == "features" and ahead is not None:
+                rows = full_precision(features_of(step.target))
+                losses.append((rows * ahead.gradient[part]).sum())
+                terms |= ahead.terms if first else {}
+                continue
+            own = step if method is self.method else self._own(step, method)
+            if method.over == "images":
+                penalty = method.penalty(own, lam)
                 penalty = {name: share * term for name, term in penalty.items()}
             else:
-                penalty = self._penalty(step) if first else {}
-        losses = [terms["cross_entropy"], *(guidance or penalty.values())]
-        return Loss(torch.stack(losses).sum(), {**terms, **penalty})
+                penalty = method.penalty(own, lam) if first else {}
+            losses.extend(penalty.values())
+            terms |= penalty
+        return Loss(torch.stack(losses).sum(), terms)
 
     def penalty_of_features(self, features: Tensor, step: Step) -> FeaturePenalty:
         """The penalty of the features (B, D) of a whole batch, and its gradient by them.
@@ -116,12 +120,26 @@ class Objective:
             step.source_parameters,
             progress=step.progress,
         )
-        terms = self._penalty(whole)
+        terms: dict[str, Tensor] = {}
+        for method, lam in self.method.terms(self.lam):
+            if method.over == "features":
+                terms |= method.penalty(whole, lam)
         (gradient,) = torch.autograd.grad(torch.stack(tuple(terms.values())).sum(), leaf)
         return FeaturePenalty({name: term.detach() for name, term in terms.items()}, gradient)
 
-    def _penalty(self, step: Step) -> dict[str, Tensor]:
-        return self.method.penalty(step, self.lam)
+    def _own(self, step: Step, part: Method) -> Step:
+        """A step with the readings that one part of a combination requests."""
+        depth = len(cast(Any, step.model).blocks)
+        taken = (self.method.taps or TapRequest()) | (self.mix.taps or TapRequest())
+        target, source = narrowed(step.target, taken, part.taps, depth), step.source
+        if source is not None and self.method.source_taps is not None:
+            source = narrowed(source, self.method.source_taps, part.source_taps, depth)
+        return replace(step, target=target, source=source)
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether a penalty is over the features of the whole batch."""
+        return any(method.over == "features" for method, _ in self.method.terms(self.lam))
 
 
 def features_of(target: Readings) -> Tensor:

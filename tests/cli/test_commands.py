@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from gta import files, results
 from gta.cli import app, main
 from gta.errors import GtaError
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import Run, Study
+from gta.study.run import IDENTITY
 from tests.support.commands import error_of, gta
 from tests.support.left import metrics_row
 
@@ -102,7 +103,7 @@ def test_runs_shows_states(config: str) -> None:
     listed = json.loads(gta("runs", "--config", config, "--state", "failed", "--json"))
     assert listed == [
         {
-            **{field: getattr(failed, field) for field in RUN_FIELDS},
+            **{field: getattr(failed, field) for field in IDENTITY},
             "name": failed.name,
             "state": "failed",
             "reason": "the loss is not finite",

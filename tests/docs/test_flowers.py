@@ -14,8 +14,9 @@ from docs.make.flowers import Difference
 from gta import results
 from gta.attention.measure import SEGMENTATION
 from gta.errors import GtaError
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import Run, Study
 from gta.study.load import merge, read_yaml
+from gta.study.run import IDENTITY
 
 BEFORE = 55.0  # percent of the attention on the flower before training
 SEEN = range(0, 60, 20)
@@ -87,7 +88,7 @@ def leave(study: Study) -> None:
         seen = {"split": "test", "label": 0, "confidence": 0.5}
         said = [{**seen, "index": i, "prediction": int(i >= right(run))} for i in range(IMAGES)]
         results.write(study.run_files(run), "predictions", said)
-        identity = {field: getattr(run, field) for field in RUN_FIELDS}
+        identity = {field: getattr(run, field) for field in IDENTITY}
         measured = {"acc1": 100 * right(run) / IMAGES, "attention_mass": mass(run) / 100}
         measured |= {"heldout_acc1": run.lam}
         how = {"device": "an accelerator", "precision": "float32", "seconds": 36.0}

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from gta import results
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import Run, Study
+from gta.study.run import IDENTITY
 from tests.conftest import ROOT
 
 ITERATIONS = 250  # more than a page has points
@@ -76,7 +77,7 @@ def leave_results(study: Study, without: Container[Run] = ()) -> None:
             continue
         results.write(study.run_files(run), "history", history(run))
         rows.append(
-            {field: getattr(run, field) for field in RUN_FIELDS}
+            {field: getattr(run, field) for field in IDENTITY}
             | {"acc1": acc1(run), "heldout_acc1": heldout(run), "seconds": 90.0}
             | {"device": "a <b>device</b>"}
             | {"recipe_digest": study.digest(run), "data_digest": "", "source_digest": ""}

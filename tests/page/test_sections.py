@@ -51,7 +51,7 @@ def test_each_choice_of_lambda_can_be_opened(study: Study) -> None:
     assert all(entry.first for entry in entries)  # its own button in both choices
     assert [entry.place["selection"] for entry in entries] == ["test", "test", "heldout", "heldout"]
     assert [float(entry.order) for entry in entries] == [62, 62, 61, 61]
-    assert [entry.lam for entry in entries] == ["0.1 sum", "0.1 sum", "1 sum", "1 sum"]
+    assert [entry.lam for entry in entries] == ["λ 0.1 sum", "λ 0.1 sum", "λ 1 sum", "λ 1 sum"]
 
 
 def test_a_table_says_what_it_says_of_a_cell(study: Study) -> None:

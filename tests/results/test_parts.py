@@ -18,7 +18,8 @@ from gta import files, results
 from gta.catalog import STORE_FORMAT
 from gta.errors import GtaError
 from gta.results.writers import sole_writer
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import Run, Study
+from gta.study.run import IDENTITY
 from tests.support.left import contents, fail, finish, keep_weights, metrics_row
 
 
@@ -125,11 +126,11 @@ def test_metrics_round_trip_with_typed_identity(tiny_study: Study) -> None:
     for run in tiny_study.runs:
         results.write(tiny_study.run_files(run), "metrics", [metrics(tiny_study, run)])
     table = results.read(tiny_study, "metrics")
-    assert table.schema.names == [*RUN_FIELDS, *results.METRICS.names]
+    assert table.schema.names == [*IDENTITY, *results.METRICS.names]
     assert table.schema.field("rate").type == table.schema.field("lam").type == pa.float64()
     assert table.schema.field("seed").type == pa.int64()
     rows = table.to_pylist()
-    assert [Run(**{field: row[field] for field in RUN_FIELDS}) for row in rows] == list(
+    assert [Run(**{field: row[field] for field in IDENTITY}) for row in rows] == list(
         tiny_study.runs
     )
     for run, row in zip(tiny_study.runs, rows, strict=True):
@@ -169,7 +170,7 @@ def test_history_and_predictions_round_trip(tiny_study: Study) -> None:
 def test_reading_no_runs_gives_the_columns(tiny_study: Study) -> None:
     empty = results.read(tiny_study, "metrics", [])
     assert empty.num_rows == 0
-    assert empty.schema.names == [*RUN_FIELDS, *results.METRICS.names]
+    assert empty.schema.names == [*IDENTITY, *results.METRICS.names]
 
 
 def cut_off(path: Path) -> None:
@@ -453,13 +454,13 @@ def test_collect_gathers_what_is_done_and_names_the_holes(tiny_study: Study) -> 
 
     results.write_collected(tiny_study, table)
     frame = results.read_collected(tiny_study)
-    assert list(frame.columns) == [*RUN_FIELDS, *results.METRICS.names]
-    assert list(frame[list(RUN_FIELDS)].itertuples(index=False, name=None)) == [
+    assert list(frame.columns) == [*IDENTITY, *results.METRICS.names]
+    assert list(frame[list(IDENTITY)].itertuples(index=False, name=None)) == [
         dataclasses.astuple(run) for run in done
     ]
     assert leftovers(tiny_study.folder).count("metrics.parquet") == 1
     some = results.read_collected(tiny_study, "acc1")
-    assert list(some.columns) == [*RUN_FIELDS, "acc1"]
+    assert list(some.columns) == [*IDENTITY, "acc1"]
     assert some.equals(frame[some.columns])
 
 
@@ -505,8 +506,8 @@ def test_rows_of_other_settings_or_data_are_left_out(tiny_study: Study) -> None:
     overrides = [{"rate": [15], "recipe": {"lr": 2e-3}}]
     edited = Study({**tiny_study.content, "overrides": overrides})
     frame = results.read_collected(edited, "acc1")
-    assert list(frame.columns) == [*RUN_FIELDS, "acc1"]
-    assert list(frame[list(RUN_FIELDS)].itertuples(index=False, name=None)) == [
+    assert list(frame.columns) == [*IDENTITY, "acc1"]
+    assert list(frame[list(IDENTITY)].itertuples(index=False, name=None)) == [
         dataclasses.astuple(run) for run in edited.runs if run.rate == 100
     ]
     prepare_digests(tiny_study, data="data-2")

@@ -172,11 +172,11 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         (lambda c: override(c, mix=["cutmix"]), "overrides: there is no mix 'cutmix'"),
         (
             lambda c: c["methods"].update(gta={"reduce": "sum"}),
-            "methods.gta.reduce: unknown key; gta has: grid, reduction, blocks",
+            "methods.gta.reduce: unknown key; gta has: grid, lr, reduction, blocks",
         ),
         (
             lambda c: c["methods"].update(bss={"reduction": "sum"}),
-            "methods.bss.reduction: unknown key; bss has: grid, k",
+            "methods.bss.reduction: unknown key; bss has: grid, lr, k",
         ),
         (
             lambda c: c["methods"].update(gta={"reduction": "avg"}),
@@ -196,7 +196,7 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         ),
         (
             lambda c: c["methods"].update(finetune={"grid": [1]}),
-            "methods.finetune.grid: unknown key; finetune has none",
+            "methods.finetune.grid: unknown key; finetune has: lr",
         ),
         # what does not fit together
         (lambda c: c.update(tables=["table9"]), "tables: "),

@@ -145,7 +145,7 @@ def test_settings_are_its_fields(files: list[Path]) -> None:
     for settings, fault in (
         ({"tau": 0}, "tau: 0 should be greater than 0"),
         ({"kind": "js"}, "kind: \"js\" should be 'kl' or 'reverse'"),
-        ({"sigma": 1}, "sigma: unknown key; last_row_kl has: grid, tau, kind"),
+        ({"sigma": 1}, "sigma: unknown key; last_row_kl has: grid, lr, tau, kind"),
     ):
         given = laid_over(files, methods={"last_row_kl": settings})
         with pytest.raises(GtaError) as error:

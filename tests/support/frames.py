@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from gta.results import IDENTITY, METRICS
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import Run, Study
 
 
 def acc1(run: Run) -> float:
@@ -30,7 +30,7 @@ def metrics_frame(
 ) -> pd.DataFrame:
     """A row for each run of the study but those ``without``."""
     rows = [
-        {field: getattr(run, field) for field in RUN_FIELDS}
+        {field: getattr(run, field) for field in IDENTITY.names}
         | {"acc1": acc1(run), "heldout_acc1": heldout(run)}
         for run in study.runs
         if run not in without

@@ -45,7 +45,8 @@ def tables_of(study: Study, without: tuple[Any, ...] = ()) -> list[pd.DataFrame]
         assert reference is not None
         own = reference[(reference["table"] == name) & reference["dataset"].isin(["cub", "cars"])]
         selected = own[CELL].astype({"rate": float}).drop_duplicates()
-        selected = selected.assign(selection="test", lam=1.0, n=2, chosen_at=selected["rate"])
+        selected = selected.assign(selection="test", lam=1.0, tuned="", n=2)
+        selected["chosen_at"] = selected["rate"]
         keys = list(selected[CELL].itertuples(index=False, name=None))
         drawn = [noise.setdefault(key, generator.normal(0, 0.6)) for key in keys]
         selected["acc1_mean"] = own["acc1_mean"].to_numpy() + drawn
@@ -178,7 +179,7 @@ def test_fifteen_of_the_papers_trends_exceed_two_standard_errors(study: Study) -
     assert reference is not None
     own = reference[reference["table"] == "table2"].astype({"rate": float})
     selected = own[[*CELL, "acc1_mean", "acc1_std"]].assign(
-        selection="test", lam=1.0, n=3, chosen_at=own["rate"], missing=""
+        selection="test", lam=1.0, tuned="", n=3, chosen_at=own["rate"], missing=""
     )
     row = agreement([accuracy(whole, "table2", selected, reference)]).iloc[0]
     assert (row["trends"], row["clear_trends"]) == (25, 15)

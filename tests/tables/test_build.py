@@ -25,6 +25,7 @@ COLUMNS = [
     "mix",
     "rate",
     "lam",
+    "tuned",
     "n",
     "acc1_mean",
     "acc1_std",

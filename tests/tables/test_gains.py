@@ -52,7 +52,7 @@ def metrics_of(study: Study, values: dict[str, list[float]]) -> pd.DataFrame:
     rows = [
         {
             **{field: getattr(run, field) for field in ("dataset", "rate", "source", "method")},
-            **{field: getattr(run, field) for field in ("mix", "lam", "seed")},
+            **{field: getattr(run, field) for field in ("mix", "lam", "seed", "tuned")},
             "acc1": values[run.method][run.seed],
             "heldout_acc1": 1.0,
             "attention_mass": 0.5,

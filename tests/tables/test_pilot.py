@@ -16,8 +16,9 @@ from gta import results
 from gta.cli import main
 from gta.cli import pilot as command
 from gta.errors import GtaError
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import Run, Study
 from gta.study.load import merge, read_yaml
+from gta.study.run import IDENTITY
 from gta.tables import read_reference, select, to_markdown
 from gta.tables.kinds.pilot import pilot, pilot_page, ranking, sentence, stanza
 from tests.support.frames import metrics_frame
@@ -173,7 +174,7 @@ def test_the_command_runs_the_second_part_with_the_nearest_reading(
         def call(self) -> int:
             seen.append(self.study)
             rows = [
-                {field: getattr(run, field) for field in RUN_FIELDS}
+                {field: getattr(run, field) for field in IDENTITY}
                 | {"acc1": papers(reference, run.dataset, run.rate) + OFF.get(run.method, 0.0)}
                 | {"recipe_digest": self.study.digest(run)}
                 for run in self.study.runs

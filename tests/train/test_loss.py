@@ -14,6 +14,7 @@ from torch import Tensor
 from gta import methods
 from gta.errors import GtaError
 from gta.methods.base import Method
+from gta.methods.combined import combine
 from gta.methods.readings import Readings, TapRequest
 from gta.models.taps import Taps, read_source
 from gta.train.loss import Objective, features_of
@@ -72,7 +73,7 @@ class Case:
         self.paths.draw(BATCH, torch.device("cpu"), SEED)
         parts = micro_batches(BATCH, most)
         ahead = None
-        if self.method.over == "features" and len(parts) > 1:
+        if self.objective.needs_features and len(parts) > 1:
             with torch.no_grad():
                 features = torch.cat([features_of(self.forward(part)[1]) for part in parts])
             ahead = self.objective.penalty_of_features(features, self.step(Readings()))
@@ -100,6 +101,17 @@ def every_method() -> Iterator[Method]:
     yield methods.create("gta", reduction="mean", blocks=[1])
     yield methods.create("msa_guide", reduction="mean", tokens="patches")
     yield methods.create("bss", k=3)
+    yield combined("gta+l2_sp+bss")
+
+
+def combined(name: str) -> Method:
+    """A combination whose first part takes the run's lambda, the others half of it."""
+    first_block = methods.create("gta", blocks=[0])  # which other parts do not read
+    parts = tuple(
+        first_block if part == "gta1" else methods.create(part) for part in name.split("+")
+    )
+    name = name.replace("gta1", "gta")
+    return combine(name, methods.METHODS)(parts, (None, *[0.35] * (len(parts) - 1)))
 
 
 @pytest.mark.parametrize("mix", MIXES)
@@ -115,6 +127,32 @@ def test_micro_batches_add_up_to_the_batch(method, mix):
         together, found = case.added(most)
         torch.testing.assert_close(found, expected)
         torch.testing.assert_close(together, whole)
+
+
+@pytest.mark.parametrize("most", [BATCH, 5])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gta+spatial_entropy",
+        "gta+l2_sp",
+        "bss+gta",
+        "attention_only+gta",
+        "gta+lp_ft",
+        "gta1+spatial_entropy",
+    ],
+)
+def test_the_gradient_of_a_combination_is_the_sum_of_its_parts(name, most):
+    method = combined(name)
+    _, found = Case(method).added(most)
+    _, plain = Case(methods.create("finetune")).added(BATCH)
+    total = {parameter: plain[parameter].clone() for parameter in found}
+    for part, lam in method.terms(0.7):
+        case = Case(part)
+        case.objective = Objective(MIXES["none"], 0.1, part, lam)
+        _, own = case.added(BATCH)
+        for parameter in total:
+            total[parameter] += own.get(parameter, plain[parameter]) - plain[parameter]
+    torch.testing.assert_close(found, total)
 
 
 def test_the_batch_at_once_is_the_plain_loss():

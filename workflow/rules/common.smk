@@ -163,6 +163,8 @@ def training_inputs(wildcards):
         *stores_of(pack.runs),
         *weights_of(pack.runs),
         *mark_of_pack(study, pack),
+        # runs of other jobs whose heads those of this one start from
+        *(study.run_files(run).metrics for run in study.heads_of(pack)),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from gta.figures.kinds.base import FigureKind
+from gta.study.run import CELL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,10 @@ class Curves(NamedTuple):
 
 
 class LambdaCurves(FigureKind):
-    """Mean accuracy over seeds at each lambda of one method, and fine-tuning's."""
+    """Mean accuracy over seeds at each lambda of one method, and fine-tuning's.
+
+    What else is tuned stands at its best, by test accuracy.
+    """
 
     name: ClassVar[str] = "lambda"
 
@@ -67,7 +71,7 @@ class LambdaCurves(FigureKind):
 
         tuned = filter(is_baseline, study.runs)
         points, baseline = (
-            _in_order(study, over_lambda(gather(sorted(some), collected.metrics)))
+            _in_order(study, _best(over_lambda(gather(sorted(some), collected.metrics))))
             for some in (runs, tuned)
         )
         return Curves(points, baseline, study.methods[method].title, study.methods.lam_of(method))
@@ -83,6 +87,12 @@ class LambdaCurves(FigureKind):
         import pandas as pd
 
         return pd.concat([content.points, content.baseline], ignore_index=True)
+
+
+def _best(points: pd.DataFrame) -> pd.DataFrame:
+    """Each lambda at the best of what is tuned beside it, by mean test accuracy."""
+    best = points.sort_values("acc1_mean", ascending=False, kind="stable", na_position="last")
+    return best.drop_duplicates([*CELL, "lam"])
 
 
 def _in_order(study: Study, points: pd.DataFrame) -> pd.DataFrame:

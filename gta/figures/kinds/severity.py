@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gta.figures.kinds.base import FigureKind
 from gta.study.kinds import Input
-from gta.study.run import CELL
+from gta.study.run import CELL, POINT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +33,10 @@ class Severity(FigureKind):
         import pandas as pd
 
         chosen = collected.selected
-        chosen = chosen[chosen["selection"] == "heldout"][[*CELL, "lam"]]
+        chosen = chosen[chosen["selection"] == "heldout"][[*CELL, *POINT]]
         runs = {(r.dataset, r.source, r.method, r.mix, r.rate) for r in study.runs_of(name)}
         wanted = [cell in runs for cell in chosen[CELL].itertuples(index=False, name=None)]
-        table = collected.robustness.merge(chosen[wanted], on=[*CELL, "lam"])
+        table = collected.robustness.merge(chosen[wanted], on=[*CELL, *POINT])
         place = ["dataset", "rate", "source", "method", "mix", "severity"]
         seeds = table.groupby([*place, "seed"])["acc1"].mean().groupby(place)
         points = pd.DataFrame({"acc1": seeds.mean(), "acc1_std": seeds.std()}).reset_index()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gta.methods import METHODS
 from gta.study.kinds import Input
-from gta.study.run import CELL
+from gta.study.run import CELL, POINT
 from gta.tables.kinds.base import TableKind
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ def accuracy(
 
     Returns:
         A row for each selection and cell, in the order of display: ``table, selection, dataset,
-        source, method, mix, rate, lam, n, acc1_mean, acc1_std``; where a cell is the paper's,
-        ``paper_mean, paper_std, delta`` and ``within`` (whether ``delta`` lies within two pooled
-        deviations; see ``gta.tables.reference.pooled_std``); with intervals, ``gain, gain_low,
-        gain_high`` over fine-tuning and ``best_group`` (see ``gta.tables.groups``); ``chosen_at``
-        (rate at which lambda was chosen) and ``missing`` (why a cell is empty and what to run,
-        else empty). Accuracies in percent, deviations with ddof 1, ``delta`` ours less the
-        paper's.
+        source, method, mix, rate, lam, tuned, n, acc1_mean, acc1_std``; where a cell is the
+        paper's, ``paper_mean, paper_std, delta`` and ``within`` (whether ``delta`` lies within two
+        pooled deviations; see ``gta.tables.reference.pooled_std``); with intervals, ``gain,
+        gain_low, gain_high`` over fine-tuning and ``best_group`` (see ``gta.tables.groups``);
+        ``chosen_at`` (rate at which lambda was chosen) and ``missing`` (why a cell is empty and
+        what to run, else empty). Accuracies in percent, deviations with ddof 1, ``delta`` ours less
+        the paper's.
     """
     from gta.tables.groups import best_group
     from gta.tables.intervals import GAIN, compared_within, with_gains
@@ -72,7 +72,7 @@ def accuracy(
     table = cells_of(study, name).merge(selected, on=CELL, how="left")
     table = in_order(study, name, table.assign(table=name))
     identity = ["table", "selection", "dataset", "source", "method", "mix", "rate"]
-    columns = [*identity, "lam", "n", "acc1_mean", "acc1_std"]
+    columns = [*identity, *POINT, "n", "acc1_mean", "acc1_std"]
     if reference is not None:
         keys = ["table", *CELL]
         paper = reference.rename(columns={"acc1_mean": "paper_mean", "acc1_std": "paper_std"})
@@ -129,11 +129,11 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         return Cell(
             row.acc1_mean,
             row.acc1_std,
-            chosen,
             notes=page.note(text),
             best=first,
             mark=mark + (notes.TIED if tied[row.Index] else ""),
             about=about,
+            **chosen,
         )
 
     columns: dict[str, Callable[[Any], Cell]] = {"": ours}

@@ -20,7 +20,7 @@ class TableKind(Kind, ABC):
 
     A kind is a class in a file of its own::
 
-        from gta.study.run import CELL
+        from gta.study.run import CELL, POINT
         from gta.tables.kinds import TableKind
 
 
@@ -30,7 +30,7 @@ class TableKind(Kind, ABC):
             def frame(self, study, name, collected):
                 from gta.tables.order import cells_of, in_order
 
-                cell = ["selection", *CELL, "lam"]
+                cell = ["selection", *CELL, *POINT]
                 chosen = cells_of(study, name).merge(collected.selected)[cell]
                 seeds = chosen.merge(collected.metrics).groupby(cell)["acc1"]
                 table = (seeds.max() - seeds.min()).reset_index(name="spread")

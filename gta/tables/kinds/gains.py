@@ -7,7 +7,7 @@ from functools import partial
 from math import nan, sqrt
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gta.study.run import CELL
+from gta.study.run import CELL, POINT
 from gta.tables.kinds.base import TableKind
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def gains(
 
     Returns:
         A row for each selection and cell: ``table, selection, dataset, source, method, mix, rate,
-        lam, n, acc1_mean, acc1_half, gain_mean, gain_half, mass_mean, mass_half, chosen_at,
+        lam, tuned, n, acc1_mean, acc1_half, gain_mean, gain_half, mass_mean, mass_half, chosen_at,
         missing``. Percent; the halves are half the width of a 95 % interval over seeds. A hole is
         NaN; the baseline has no gain.
     """
@@ -87,7 +87,7 @@ def gains(
 
     baseline = study.tables[name].baseline
     cells = cells_of(study, name).merge(selected, on=CELL, how="left").to_dict("records")
-    runs = metrics.set_index([*CELL, "lam"]).sort_values("seed").sort_index(kind="stable")
+    runs = metrics.set_index([*CELL, *POINT]).sort_values("seed").sort_index(kind="stable")
     twins = {tuple(cell[f] for f in PLACE): cell for cell in cells if cell["method"] == baseline}
     rows: list[dict[Any, Any]] = []
     for cell in cells:
@@ -103,7 +103,7 @@ def gains(
             row[f"{measure}_mean"] = numbers.mean() if len(numbers) else nan
             row[f"{measure}_half"] = half_width(numbers)
         rows.append(row)
-    columns = ["table", "selection", "dataset", "source", "method", "mix", "rate", "lam", "n"]
+    columns = ["table", "selection", "dataset", "source", "method", "mix", "rate", *POINT, "n"]
     columns += [f"{m}_{part}" for m in ("acc1", "gain", "mass") for part in ("mean", "half")]
     return in_order(study, name, pd.DataFrame(rows))[[*columns, "chosen_at", "missing"]]
 
@@ -112,7 +112,7 @@ def _seeds(runs: pd.DataFrame, cell: Mapping[Any, Any]) -> pd.DataFrame:
     """The runs of a cell at its lambda, by seed; none in a hole."""
     if cell["lam"] != cell["lam"]:  # NaN
         return runs.iloc[:0].set_index("seed")
-    return runs.loc[[tuple(cell[field] for field in [*CELL, "lam"])]].set_index("seed")
+    return runs.loc[[tuple(cell[field] for field in [*CELL, *POINT])]].set_index("seed")
 
 
 def gains_page(study: Study, name: str, table: pd.DataFrame) -> Page:
@@ -125,7 +125,7 @@ def gains_page(study: Study, name: str, table: pd.DataFrame) -> Page:
 
     def accuracy(row: Any) -> Cell:
         chosen, text = choice(study, row, row.method)
-        return Cell(row.acc1_mean, row.acc1_half, chosen, notes=page.note(text))
+        return Cell(row.acc1_mean, row.acc1_half, notes=page.note(text), **chosen)
 
     columns = {
         "Accuracy": accuracy,
@@ -135,7 +135,7 @@ def gains_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         "Attention mass": lambda row: Cell(row.mass_mean, row.mass_half),
     }
     down = [*spec.groups, *spec.rows]
-    chosen = any(len(study.grid(method)) > 1 for method in table["method"].unique())
+    chosen = any(len(study.methods.points(method)) > 1 for method in table["method"].unique())
     for selection, rows in table.groupby("selection", sort=False):
         title = CHOSEN_BY[str(selection)] if chosen else ""
         page.blocks.append((title, grid(study, rows, down, spec.columns, columns)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gta.study.run import CELL
+from gta.study.run import CELL, POINT
 from gta.tables.kinds.base import TableKind
 
 if TYPE_CHECKING:
@@ -43,30 +43,32 @@ def optimism(
         selected: as ``gta.tables.select`` gives it.
 
     Returns:
-        A row for each cell of the study whose method has several lambdas: ``table, dataset,
-        source, method, mix, rate, lam_test, lam_heldout, n, acc1_test, acc1_heldout,
-        optimism_mean, optimism_std`` (percent; over the differences of runs of one seed, ddof 1),
-        ``chosen_at`` (rate of the held-out choice) and ``missing``. A hole of either selection
-        is one here.
+        A row for each cell of the study whose method has several lambdas: ``table, dataset, source,
+        method, mix, rate, lam_test, tuned_test, lam_heldout, tuned_heldout, n, acc1_test,
+        acc1_heldout, optimism_mean, optimism_std`` (percent; over the differences of runs of one
+        seed, ddof 1), ``chosen_at`` (rate of the held-out choice) and ``missing``. A hole of either
+        selection is one here.
     """
     from gta.tables.order import in_order
 
-    several = [method for method in selected["method"].unique() if len(study.grid(method)) > 1]
+    methods = selected["method"].unique()
+    several = [method for method in methods if len(study.methods.points(method)) > 1]
     cells = selected[selected["method"].isin(several)]
     test, heldout = (cells[cells["selection"] == rule] for rule in ("test", "heldout"))
     table = heldout.merge(
-        test[[*CELL, "lam", "acc1_mean"]], on=CELL, suffixes=("_heldout", "_test")
+        test[[*CELL, *POINT, "acc1_mean"]], on=CELL, suffixes=("_heldout", "_test")
     )
-    runs = metrics[[*CELL, "lam", "seed", "acc1"]]
+    runs = metrics[[*CELL, *POINT, "seed", "acc1"]]
     chosen = [
-        rows[[*CELL, "lam"]].dropna().merge(runs, on=[*CELL, "lam"]) for rows in (test, heldout)
+        rows[[*CELL, *POINT]].dropna().merge(runs, on=[*CELL, *POINT]) for rows in (test, heldout)
     ]
     seeds = chosen[0].merge(chosen[1], on=[*CELL, "seed"], suffixes=("_test", "_heldout"))
     seeds["optimism"] = seeds["acc1_test"] - seeds["acc1_heldout"]
     means = seeds.groupby(CELL)["optimism"].agg(optimism_mean="mean", optimism_std="std")
     names = {f"acc1_mean_{rule}": f"acc1_{rule}" for rule in ("test", "heldout")}
     table = table.merge(means.reset_index(), on=CELL, how="left").rename(columns=names)
-    columns = ["table", *CELL, "lam_test", "lam_heldout", "n", "acc1_test", "acc1_heldout"]
+    columns = ["table", *CELL, "lam_test", "tuned_test", "lam_heldout", "tuned_heldout", "n"]
+    columns += ["acc1_test", "acc1_heldout"]
     columns += ["optimism_mean", "optimism_std", "chosen_at", "missing"]
     return in_order(study, name, table.assign(table=name))[columns]
 
@@ -91,7 +93,7 @@ def optimism_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     cells = grid(study, table, ["dataset", *lines], ["rate"], {"": partial(_cell, page)})
     page.blocks.append(("By data set" if page.blocks else "", cells))
     known = table.dropna(subset="optimism_mean")
-    same = (known["lam_test"] == known["lam_heldout"]).sum()
+    same = sum(map(_agree, known.itertuples()))
     page.remarks.append(
         f"Over {len(known)} cells: mean {known['optimism_mean'].mean():.2f}, largest "
         f"{known['optimism_mean'].max():.2f}; in {same} of them both rules choose the same λ."
@@ -111,9 +113,23 @@ def _cell(page: Page, row: Any) -> Cell:
     from gta.tables.layout import Cell, choice_note
 
     notes = page.note(choice_note(row))
-    if row.lam_test == row.lam_heldout:
+    if _agree(row):
         return Cell(0, notes=notes, form=".0f")
-    return Cell(row.optimism_mean, row.optimism_std, row.lam_test, row.lam_heldout, notes=notes)
+    return Cell(
+        row.optimism_mean,
+        row.optimism_std,
+        row.lam_test,
+        row.lam_heldout,
+        notes=notes,
+        tuned=row.tuned_test,
+        other_tuned=row.tuned_heldout,
+    )
+
+
+def _agree(row: Any) -> bool:
+    """Whether both rules choose the same point."""
+    same = row.lam_test == row.lam_heldout and row.tuned_test == row.tuned_heldout
+    return bool(same)
 
 
 def _whole_mean(values: pd.Series[float]) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gta.study import Run
 from gta.study.kinds import Input
-from gta.study.run import CELL, IDENTITY, identity_of
+from gta.study.run import CELL, IDENTITY, POINT, identity_of
 from gta.tables.kinds.base import TableKind
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ class Robustness(TableKind):
         how = {"n": ("seed", "size")}
         for measure in MEASURES:
             how |= {measure: (measure, "mean"), f"{measure}_std": (measure, "std")}
-        means = runs.groupby([*CELL, "lam"]).agg(**how).reset_index()
-        table = cells.drop(columns="n").merge(means, on=[*CELL, "lam"], how="left")
+        means = runs.groupby([*CELL, *POINT]).agg(**how).reset_index()
+        table = cells.drop(columns="n").merge(means, on=[*CELL, *POINT], how="left")
         table = table.fillna({"n": 0}).astype({"n": int})
         there = set(runs[IDENTITY].itertuples(index=False, name=None))
         for row in table[table["missing"] == ""].itertuples():
@@ -83,7 +83,7 @@ class Robustness(TableKind):
             table.loc[row.Index, "missing"] = text
         numbers = [f"{measure}{part}" for measure in MEASURES for part in ("", "_std")]
         table[numbers] = table[numbers].where(table["missing"] == "")
-        columns = ["table", "selection", *CELL, "lam", "n", *numbers, "chosen_at", "missing"]
+        columns = ["table", "selection", *CELL, *POINT, "n", *numbers, "chosen_at", "missing"]
         return in_order(study, name, table.assign(table=name))[columns]
 
     def page(self, study: Study, name: str, frame: pd.DataFrame) -> Page:
@@ -96,7 +96,7 @@ class Robustness(TableKind):
 
         def first(row: Any) -> Cell:
             chosen, text = choice(study, row, row.method)
-            return Cell(row.clean_acc1, row.clean_acc1_std, chosen, notes=page.note(text))
+            return Cell(row.clean_acc1, row.clean_acc1_std, notes=page.note(text), **chosen)
 
         def number(measure: str, row: Any) -> Cell:
             return Cell(getattr(row, measure), getattr(row, f"{measure}_std"))
@@ -104,7 +104,7 @@ class Robustness(TableKind):
         shown = [m for m in MEASURES if frame[m].notna().any() or m == "clean_acc1"]
         columns: dict[str, Callable[[Any], Cell]] = {MEASURES[m]: partial(number, m) for m in shown}
         columns[MEASURES["clean_acc1"]] = first
-        chosen = any(len(study.grid(method)) > 1 for method in frame["method"].unique())
+        chosen = any(len(study.methods.points(method)) > 1 for method in frame["method"].unique())
         for selection, rows in frame.groupby("selection", sort=False):
             title = CHOSEN_BY[str(selection)] if chosen else ""
             down = [*spec.groups, *spec.rows, *spec.columns]

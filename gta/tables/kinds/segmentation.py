@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gta.study import Run
 from gta.study.commands import command
 from gta.study.kinds import Input
-from gta.study.run import CELL, IDENTITY, identity_of
+from gta.study.run import CELL, IDENTITY, POINT, identity_of
 from gta.tables.kinds.base import TableKind
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def segmentation(
 
     Returns:
         A row for each selection, model and protocol: ``table, selection, model, dataset, rate,
-        source, mix, lam, n, evaluated_on, protocol, mass, heads, ignore_void, jaccard,
+        source, mix, lam, tuned, n, evaluated_on, protocol, mass, heads, ignore_void, jaccard,
         jaccard_std, matched_jaccard, matched_jaccard_std, attention_mass,
         attention_mass_std``; where measured on VOC, ``paper_jaccard, delta, within`` (as
         ``gta.tables.accuracy`` has them); ``chosen_at`` and ``missing``. In percent, means and
@@ -97,7 +97,7 @@ def segmentation(
     table = pd.concat([_pretrained(study, cells, protocols, measured), trained], ignore_index=True)
     table[PARTS] = (table[PARTS] * PERCENT).where(table["missing"] == "")
     table = table.assign(table=name)
-    columns = ["table", "selection", "model", "dataset", "rate", "source", "mix", "lam", "n"]
+    columns = ["table", "selection", "model", "dataset", "rate", "source", "mix", *POINT, "n"]
     columns += ["evaluated_on", *PROTOCOL, *PARTS]
     on_voc = table["evaluated_on"] == "voc12"
     if reference is not None and on_voc.any():
@@ -155,6 +155,7 @@ def _pretrained(
         n=there.astype(int),
         missing=(what + why).mask(there, "").mask(~there & (bare != ""), bare),
         **dict.fromkeys(("dataset", "mix"), None),
+        tuned="",
         **dict.fromkeys(("rate", "lam", "chosen_at", *(f"{m}_std" for m in MEASURES)), nan),
     )
 
@@ -172,7 +173,7 @@ def _trained(
     """The runs of each cell at its lambda, over seeds."""
     from gta.tables.missing import UNMEASURED, describe
 
-    keys = [*CELL, "lam", "evaluated_on"]
+    keys = [*CELL, *POINT, "evaluated_on"]
     wanted = measured.merge(cells[keys].drop_duplicates(), on=keys)
     how = {"n": ("seed", "size")}
     how |= {measure: (measure, "mean") for measure in MEASURES}
@@ -258,8 +259,9 @@ def _measure(
     highest = best(rows, name, ["selection", "evaluated_on"])
 
     def cell(row: Any) -> Cell:
-        chosen, text = choice(study, row, row.model) if with_lam else (nan, row.missing)
+        chosen, text = choice(study, row, row.model) if with_lam else ({}, row.missing)
         mean, std = getattr(row, name), getattr(row, f"{name}_std")
-        return Cell(mean, std, chosen, notes=page.note(text), best=bool(highest[row.Index]))
+        first = bool(highest[row.Index])
+        return Cell(mean, std, notes=page.note(text), best=first, **chosen)
 
     return cell
