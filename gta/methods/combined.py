@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from gta.errors import GtaError
 from gta.methods.base import Method
-from gta.methods.readings import Readings, TapRequest, narrowed
+from gta.methods.readings import Readings, TapRequest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,7 +29,7 @@ ABOUT = frozenset(
 # refused: whoever adds to ``Method`` says here how parts share it.
 SHARED = frozenset(
     {
-        *("taps", "source_taps", "penalty", "over", "lam_of"),
+        *("taps", "source_taps", "needs_cls", "penalty", "over", "lam_of"),
         *("weight_decay", "decays", "merge", "init_head"),
     }
 )
@@ -73,6 +73,11 @@ class Combined(Method):
         return _union(part.source_taps for part in self.parts)
 
     @property
+    def needs_cls(self) -> bool:
+        """Whether any part reads [cls]."""
+        return any(part.needs_cls for part in self.parts)
+
+    @property
     def weight_decay(self) -> bool:
         """Off where it is off in one of the parts."""
         return all(part.weight_decay for part in self.parts)
@@ -112,15 +117,9 @@ class Combined(Method):
     def forward(
         self, model: nn.Module, images: Tensor, source: Readings | None, seed: int
     ) -> Tensor | None:
-        """As the part does that changes it."""
-        for part in self.parts:
-            if type(part).forward is not Method.forward:
-                own = source
-                if source is not None and self.source_taps is not None:
-                    depth = len(cast(Any, model).blocks)
-                    own = narrowed(source, self.source_taps, part.source_taps, depth)
-                return part.forward(model, images, own, seed)
-        return None
+        """As the part does that changes it; ``source`` holds what all parts request."""
+        logits = (part.forward(model, images, source, seed) for part in self.parts)
+        return next((one for one in logits if one is not None), None)
 
     def updating(
         self, model: nn.Module, anchors: Mapping[str, Tensor], lam: float

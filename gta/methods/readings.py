@@ -6,6 +6,7 @@ patches (the others are the prefix: [cls], then registers), D the width.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -96,12 +97,22 @@ class Readings:
     pooled_attention: tuple[Tensor, ...] = ()
 
 
-STACKED = ("cls_logits", "cls_attention", "cls_rows")
-LISTED = ("queries_keys", "msa_output", "block_output")
+# Readings by the kind of request that they answer; those of a stack are one tensor.
+STACKED = {"cls_logits": "cls_logits", "cls_attention": "cls_attention", "cls_rows": "cls_rows"}
+LISTED = {
+    "queries_keys": "queries_keys",
+    "msa_output": "msa_output",
+    "block_output": "block_output",
+    "pooled_logits": "cls_logits",
+    "pooled_attention": "cls_attention",
+}
 
 
 def narrowed(
-    readings: Readings, taken: TapRequest, wanted: TapRequest | None, depth: int
+    readings: Readings,
+    taken: TapRequest,
+    wanted: TapRequest | None,
+    indices: Callable[[Blocks], Sequence[int]],
 ) -> Readings:
     """The part of readings that one of several requests asked for.
 
@@ -109,25 +120,22 @@ def narrowed(
         readings: of one forward pass.
         taken: what was requested, ``wanted`` and more.
         wanted: the one request; None for nothing.
-        depth: blocks of the model.
+        indices: ascending indices of blocks of the model.
     """
-    found: dict[str, Any] = {"prefix_tokens": readings.prefix_tokens}
     wanted = wanted or TapRequest()
-    for kind in (*STACKED, *LISTED):
-        there, own = (_places(getattr(request, kind), depth) for request in (taken, wanted))
-        value = getattr(readings, kind)
-        if own and own != there:
-            places = [there.index(block) for block in own]
-            value = value[places] if kind in STACKED else tuple(value[place] for place in places)
-        if own:
-            found[kind] = value
+    found: dict[str, Any] = {"prefix_tokens": readings.prefix_tokens}
     if wanted.features:
         found["features"] = readings.features
+    for kind, request in (STACKED | LISTED).items():
+        own, value = list(indices(getattr(wanted, request))), getattr(readings, kind)
+        if not own or value is None or not len(value):
+            continue
+        there = list(indices(getattr(taken, request)))
+        if own != there:
+            places = [there.index(block) for block in own]
+            value = value[places] if kind in STACKED else tuple(value[place] for place in places)
+        found[kind] = value
     return Readings(**found)
-
-
-def _places(blocks: Blocks, depth: int) -> list[int]:
-    return [*range(depth)] if isinstance(blocks, str) else sorted({b % depth for b in blocks})
 
 
 def _union(a: Blocks, b: Blocks) -> Blocks:

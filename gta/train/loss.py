@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from gta.errors import GtaError
 from gta.methods import Method, Readings, Step, TapRequest, full_precision
 from gta.methods.readings import narrowed
+from gta.models.families import indices_of
 from gta.train.mixing import Mix, Mixed
 
 REMEDY = "lower recipe.lr or the penalty's lambda"
@@ -129,11 +131,11 @@ class Objective:
 
     def _own(self, step: Step, part: Method) -> Step:
         """A step with the readings that one part of a combination requests."""
-        depth = len(cast(Any, step.model).blocks)
+        indices = partial(indices_of, model=step.model)
         taken = (self.method.taps or TapRequest()) | (self.mix.taps or TapRequest())
-        target, source = narrowed(step.target, taken, part.taps, depth), step.source
+        target, source = narrowed(step.target, taken, part.taps, indices), step.source
         if source is not None and self.method.source_taps is not None:
-            source = narrowed(source, self.method.source_taps, part.source_taps, depth)
+            source = narrowed(source, self.method.source_taps, part.source_taps, indices)
         return replace(step, target=target, source=source)
 
     @property
