@@ -141,6 +141,8 @@ def file_digest(path: Path) -> str:
         GtaError: if it cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe blocks its reader
+            raise GtaError(f"{path}: cannot be read: is not a regular file")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -144,6 +144,8 @@ def _path_name(data: bytes | Path) -> str:
 def _open(data: bytes | Path, named: str) -> Iterator[Image.Image]:
     """An opened image, whose pixels are decoded at first use; damage becomes a ``GtaError``."""
     try:
+        if isinstance(data, Path) and data.exists() and not data.is_file():
+            raise GtaError(f"{named}: is a folder, device or pipe, not an image file")
         content = data.read_bytes() if isinstance(data, Path) else data
     except OSError as error:
         raise GtaError(f"{named}: cannot be read ({error.strerror or error})") from None

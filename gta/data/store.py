@@ -365,6 +365,9 @@ def read_about(folder: Path) -> dict[str, Any]:
         GtaError: if it is missing, damaged or of another format.
     """
     path = folder / "store.json"
+    for name in ("store.json", *FILES):
+        if (folder / name).exists() and not (folder / name).is_file():  # a pipe blocks its reader
+            raise _broken(folder, f"{name} is not a regular file")
     try:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

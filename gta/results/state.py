@@ -173,6 +173,8 @@ def failure_of(run_files: RunFiles, origin: Origin | None = None) -> str | None:
     None if it did not fail, or if settings, data or source have changed since.
     """
     try:
+        if not run_files.failure.is_file():
+            return None
         text = run_files.failure.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
@@ -188,7 +190,7 @@ def failure_of(run_files: RunFiles, origin: Origin | None = None) -> str | None:
 
 def _last_line(log: Path) -> str:
     try:
-        text = log.read_text(encoding="utf-8", errors="replace")
+        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     except OSError:
         return ""
     return text.strip().rpartition("\n")[2]

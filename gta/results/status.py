@@ -203,7 +203,7 @@ def _kind(run: Run) -> tuple[str, ...]:
 def read_saved(path: Path) -> Saved:
     """How far a run is, by the JSON file beside its checkpoint; nowhere if it cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return Saved(int(content["iteration"]), float(content["seconds"]))
     except (OSError, ValueError, TypeError, KeyError):  # it may be gone or damaged by now
         return Saved()

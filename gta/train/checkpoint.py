@@ -111,6 +111,8 @@ def load(path: Path, identity: Identity) -> dict[str, Any] | None:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Identity and state in a checkpoint; an error of some kind if it is damaged."""
+    if not path.is_file():  # a pipe blocks its reader
+        raise ValueError("is not a regular file")
     with zipfile.ZipFile(path) as file:
         broken = file.testzip()
     if broken is not None:

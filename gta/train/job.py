@@ -19,6 +19,7 @@ from gta.files import holder_of
 from gta.models.sources import Prepared
 from gta.results.writers import sole_writer
 from gta.study import Run, RunFiles, Study
+from gta.study.room import require_room
 from gta.study.sharing import batch_key
 from gta.train import checkpoint
 from gta.train.checkpoint import CheckpointWriter
@@ -68,7 +69,10 @@ def train_runs(
     files = {run: study.run_files(run) for run in runs}
     job = _Job(study, files, where, sources, origins, progress)
     try:
-        for group in lockstep_groups(study, [run for run in runs if not job.is_done(run)]):
+        todo = [run for run in runs if not job.is_done(run)]
+        if warning := require_room(study, todo):
+            say(f"warning: {warning}")
+        for group in lockstep_groups(study, todo):
             job.train(group, stores[group[0].dataset])
     except Stopped as stopped:
         say(f"stopped by {stopped.signal.name}; the next attempt resumes from the checkpoints")

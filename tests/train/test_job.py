@@ -25,7 +25,7 @@ from gta.models.sources import read_weights
 from gta.results.writers import sole_writer
 from gta.study import Run, Study
 from gta.study.load import merge
-from gta.train import job, record, train_runs
+from gta.train import job, learner, record, train_runs
 from gta.train.job import lockstep_groups
 from gta.train.learner import Learner
 from tests.support.samples import files_below, random_store
@@ -154,6 +154,20 @@ def test_progress_is_told_each_iteration(make_study):
     assert told == [(run, i, 4) for i in (1, 2, 3, 4)]
 
 
+DIVERGING = 100.0  # the largest that a config may ask for
+
+
+@pytest.fixture(autouse=True)
+def _divergence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest learning rate breaks the weights in one step."""
+    rate = learner.learning_rate
+    monkeypatch.setattr(
+        learner,
+        "learning_rate",
+        lambda recipe, iteration: 1e30 if recipe.lr == DIVERGING else rate(recipe, iteration),
+    )
+
+
 @pytest.fixture
 def done(make_study: Callable[..., Study]) -> tuple[Study, Run, Path]:
     """A trained run and its metrics, an hour old."""
@@ -239,7 +253,7 @@ def test_a_run_that_another_job_trains_is_waited_for(done, monkeypatch):
 
 
 def test_a_diverged_run_says_where_and_the_others_are_trained(make_study):
-    study = make_study(overrides=[{"method": ["gta"], "recipe": {"lr": 1e30}}])
+    study = make_study(overrides=[{"method": ["gta"], "recipe": {"lr": DIVERGING}}])
     runs = [run_of(study), run_of(study, "gta", lam=1.0), run_of(study, seed=1)]
     with pytest.raises(GtaError) as raised:
         train_runs(study, runs, "cpu")
@@ -260,7 +274,7 @@ def test_a_diverged_run_says_where_and_the_others_are_trained(make_study):
 
 
 def test_a_run_that_works_again_takes_its_failure_back(make_study):
-    broken = make_study(recipe={"lr": 1e30})
+    broken = make_study(recipe={"lr": DIVERGING})
     run = run_of(broken)
     with pytest.raises(GtaError, match=r"1 run\(s\) failed"):
         train_runs(broken, [run], "cpu")
@@ -272,7 +286,7 @@ def test_a_run_that_works_again_takes_its_failure_back(make_study):
 
 def test_a_stale_result_does_not_hide_a_failure(done):
     study, run, path = done
-    broken = Study(merge(study.content, {"recipe": {"lr": 1e30}}))
+    broken = Study(merge(study.content, {"recipe": {"lr": DIVERGING}}))
     with pytest.raises(GtaError, match=r"1 run\(s\) failed"):
         train_runs(broken, [run], "cpu")
     assert results.state_of(broken.run_files(run)).state == "failed"
@@ -283,7 +297,7 @@ def test_a_stale_result_does_not_hide_a_failure(done):
 
 
 def test_a_last_step_that_breaks_the_weights_is_a_failure(make_study):
-    study = make_study(recipe={"iterations": 1, "lr": 1e30})
+    study = make_study(recipe={"iterations": 1, "lr": DIVERGING})
     with pytest.raises(GtaError, match="the test loss is nan after the last iteration; lower"):
         train_runs(study, [run_of(study)], "cpu")
 

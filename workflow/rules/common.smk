@@ -1,5 +1,6 @@
 """The study that all rules ask, and the inputs of the rules."""
 
+import logging
 import re
 import shlex
 import sys
@@ -23,6 +24,9 @@ def read_study():
         return study_of(workflow.configfiles, workflow.config_settings.config)
     return Study.load([Path("results", config["study"], "config.yaml")])
 
+
+# On a full disk, each line of Snakemake's own log would print a traceback; the error is one line.
+logging.raiseExceptions = False
 
 try:
     study = read_study()

@@ -182,6 +182,9 @@ class Augmenter:
         return self._normalise.finish(batch)
 
 
+LONGEST = 16  # times the short side; of a longer image the test view reads the middle alone
+
+
 class Evaluator:
     """The view of a test image: shorter side to ``resize``, then the central square."""
 
@@ -232,9 +235,10 @@ class Evaluator:
 
     def _place(self, tensor: Tensor, mode: InterpolationMode) -> Tensor:
         assert self.evaluation.resize is not None
+        resize = self.evaluation.resize
         resized = F.resize(
-            tensor,
-            [self.evaluation.resize],
+            _middle(tensor, max(LONGEST, 2 * self.size // resize + 2)),
+            [resize],
             interpolation=mode,
             antialias=mode != InterpolationMode.NEAREST_EXACT,
         )
@@ -273,6 +277,19 @@ class Normalisation:
         most, mean, std = (constant.to(batch.device) for constant in self._there)
         self._there = most, mean, std  # the copy waits for the device: once
         return batch.float().div_(most).sub_(mean).div_(std)
+
+
+def _middle(tensor: Tensor, most: int) -> Tensor:
+    """The middle of an image whose long side is more than ``most`` times its short side.
+
+    A test view shows the middle alone: of 1 x 20,000 pixels, resizing all of it would take 4 GiB.
+    """
+    height, width = tensor.shape[-2:]
+    short, long = sorted((height, width))
+    if long <= most * short:
+        return tensor
+    cut = (long - most * short) // 2
+    return tensor[..., cut : height - cut, :] if height > width else tensor[..., cut : width - cut]
 
 
 def _empty(images: int, side: int, as_bytes: bool, pinned: bool) -> Tensor:

@@ -81,6 +81,8 @@ def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, 
 
 
 def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a pipe blocks its reader
+        raise GtaError(f"{path}: is not a regular file")
     try:
         data = path.read_bytes()
     except OSError as error:

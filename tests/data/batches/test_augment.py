@@ -14,8 +14,9 @@ from PIL import Image
 from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
 
-from gta.data.batches.augment import Augmenter, Evaluator, _random_box
+from gta.data.batches.augment import LONGEST, Augmenter, Evaluator, _random_box
 from gta.data.seeds import Stream, derive
 from gta.errors import GtaError
 from gta.study.config import Recipe
@@ -75,7 +76,7 @@ def test_no_augmentation_is_normalisation():
         torch.testing.assert_close(view, expected.float())
 
 
-@pytest.mark.parametrize("most", [1, 3, SIDE + 5])
+@pytest.mark.parametrize("most", [1, 3, SIDE - 1])
 def test_shift_is_a_crop_of_the_image_reflected_at_its_border(most):
     images = squares(12)
     shifted = pixels(Augmenter(recipe({"shift": most}), seed=0)(images, iteration=3))
@@ -383,3 +384,21 @@ def test_the_mask_stays_on_the_object(size):
     inside = -torch.nn.functional.max_pool2d(-bright.float()[None], 3, 1, 1)[0] > 0
     assert moved.any()
     assert not (differing & (inside | ~edge)).any()
+
+
+@pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 2)])
+def test_a_very_long_image_is_viewed_by_its_middle(shape, monkeypatch):
+    evaluator = Evaluator(recipe(evaluation={"resize": 24}))
+    (image,), sizes, resize = images_of(shape), [], F.resize
+
+    def watched(tensor: Tensor, *arguments: Any, **more: Any) -> Tensor:
+        sizes.append(tensor.numel())
+        return resize(tensor, *arguments, **more)
+
+    monkeypatch.setattr(F, "resize", watched)
+    view = evaluator.pixels(image)
+    assert max(sizes) <= 3 * LONGEST * min(shape) ** 2
+    cut = (max(shape) - 8 * min(shape)) // 2
+    short = image[:, cut:-cut] if shape[0] < shape[1] else image[cut:-cut]
+    # Sampled at the same places, but for the last digit of their coordinates.
+    assert (view.int() - evaluator.pixels(short).int()).abs().max() <= 1
