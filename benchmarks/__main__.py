@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pkgutil
 import subprocess
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -19,10 +21,16 @@ from rich.console import Console
 from benchmarks import measures
 from benchmarks.figures import Figure, SkippedError
 from benchmarks.machine import ROOT, describe
-from benchmarks.page import table, to_json
+from benchmarks.page import cells, table, to_json
 
 MEASURES = sorted(module.name for module in pkgutil.iter_modules(measures.__path__))
-console = Console(stderr=True)
+# The kernels of ATen, oneDNN and MKL as a processor without AVX-512 would choose them.
+AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}
+console = Console(stderr=True, markup=False)  # "[cls]" is text
 app = typer.Typer(add_completion=False)
 
 
@@ -35,6 +43,7 @@ def main(
     repeats: Annotated[
         int | None, typer.Option(min=1, help="How often each is measured.  [default: its own]")
     ] = None,
+    slow: Annotated[bool, typer.Option(help="Measure also what takes minutes each.")] = False,
     rows: Annotated[bool, typer.Option(hidden=True, help="Print JSON alone.")] = False,
     seconds: Annotated[
         float, typer.Option(min=0, help="gpu alone: no measurement begins after so many seconds.")
@@ -49,7 +58,10 @@ def main(
     device: Annotated[str, typer.Option(hidden=True)] = "cuda",
     tiny: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
-    """Measure, and print the table; of everything, where no NAME is given.
+    """Measure, and print the table; of all that takes seconds, where no NAME is given.
+
+    Measurements of a model's step are made twice on a processor with AVX-512: as it is, and with
+    the kernels of one that has AVX2 alone.
 
     Then results/bench.json and results/benchmarks.json, of which `python -m docs.make performance`
     makes docs/performance.md, are written too. `gpu` alone tests and measures
@@ -68,13 +80,23 @@ def main(
     figures: list[Figure] = []
     skipped: dict[str, str] = {}
     for name in names or MEASURES:
-        found = _in_process(name, repeats)
-        figures += [Figure(**{**row, "values": tuple(row["values"])}) for row in found["figures"]]
-        if found["skipped"]:
-            skipped[name] = found["skipped"]
+        minutes = getattr(module_of(name), "SLOW", None)
+        if minutes and not (names or slow):
+            skipped[name] = f"takes {minutes}; `python -m benchmarks --slow` measures it too"
+            continue
+        for processor, environment in _processors(name, machine):
+            found = _in_process(name, repeats, environment)
+            figures += [_figure(row, processor) for row in found["figures"]]
+            if found["skipped"]:
+                skipped[name] = found["skipped"]
     Console().print(table(figures))
     for name, why in skipped.items():
         console.print(f"{name}: not measured: {why}")
+    for figure in figures:
+        if figure.reached is False:
+            _, found, spread, wanted, *_ = cells(figure)
+            scatter = f" (spread {spread})" if spread else ""
+            console.print(f"{figure.name}: {found}{scatter} falls short of its goal, {wanted}")
     if not names:
         _write(ROOT / "results" / "bench.json", to_json(figures))
         rows_of = [dataclasses.asdict(figure) for figure in figures]
@@ -101,12 +123,35 @@ def module_of(name: str) -> ModuleType:
     return import_module(f"benchmarks.measures.{name}")
 
 
-def _in_process(name: str, repeats: int | None) -> dict[str, Any]:
+def _processors(name: str, machine: dict[str, str]) -> list[tuple[str, dict[str, str]]]:
+    """The kinds of processor that a measurement is made for: suffix and environment."""
+    kinds: list[tuple[str, dict[str, str]]] = [("", {})]
+    if getattr(module_of(name), "EACH_PROCESSOR", False) and "AVX512" in machine["CPU extensions"]:
+        kinds.append(("AVX2", AVX2))
+    return kinds
+
+
+def _figure(row: dict[str, Any], processor: str) -> Figure:
+    figure = Figure(**{**row, "values": tuple(row["values"])})
+    if not processor:
+        return figure
+    name, what = f"{figure.name}_{processor.lower()}", f"{figure.what}; {processor}"
+    return dataclasses.replace(figure, name=name, what=what)
+
+
+def _in_process(name: str, repeats: int | None, environment: Mapping[str, str]) -> dict[str, Any]:
     """Measure in a process of its own: none finds what another has loaded, or how it was set."""
     console.print(f"{name}: {(module_of(name).__doc__ or '').splitlines()[0]}")
     command = [sys.executable, "-m", "benchmarks", name, "--rows"]
     command += [] if repeats is None else ["--repeats", str(repeats)]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         return {"figures": [], "skipped": f"failed with status {done.returncode}"}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

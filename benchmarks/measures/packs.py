@@ -25,6 +25,7 @@ from gta.study import Run, Study
 from gta.train import train_runs
 
 REPEATS = 2
+SLOW = "eight minutes"
 CLASSES = 81
 ITERATIONS = 8
 # To as many training images as grocery's: 150 iterations, 2485 test and 500 held-out images.

@@ -14,6 +14,7 @@ from benchmarks.inputs import overlaid, programs, working_folder
 from gta.study import Study
 
 REPEATS = 1
+SLOW = "six minutes"
 WIDEST = ["source", "method", "mix", "lam"]  # mini's own
 JOB = {"dataset": "mini_far", "rate": "15", "seed": "0"}
 

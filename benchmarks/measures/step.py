@@ -1,4 +1,4 @@
-"""A GTA step against a fine-tuning step: ViT-S/16, 224 pixels, batch 16, float32, all cores."""
+"""A GTA step against a fine-tuning step: ViT-S/16, 224 pixels, batch 8, float32, all cores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gta.train.learner import Learner
 from gta.train.lockstep import step_alone
 
 REPEATS = 5
-BATCH, CLASSES, SIDE = 16, 100, 224
+BATCH, CLASSES, SIDE = 8, 100, 224
 STUDY: dict[str, Any] = {
     "study": "bench",
     "datasets": ["mini_near"],

@@ -21,8 +21,8 @@ from gta.train.inputs import SourceWeights, open_source
 from gta.train.learner import Learner
 from gta.train.lockstep import step_alone
 
-REPEATS = 3
-STEPS, IMAGES, CLASSES = 4, 64, 8
+REPEATS = 2
+STEPS, IMAGES, CLASSES = 3, 64, 8
 AUGMENT = {"crop": "random_resized_crop", "randaugment": "rand-m9-mstd0.5-inc1"}
 
 

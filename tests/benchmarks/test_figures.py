@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.__main__ import MEASURES, app, module_of
+from benchmarks.__main__ import MEASURES, _figure, _processors, app, module_of
 from benchmarks.figures import Figure, in_turn
 from benchmarks.page import shown, to_json, to_markdown
 
@@ -66,6 +67,21 @@ def test_every_measurement_says_what_it_does_and_how_often(name: str) -> None:
     assert module.__doc__
     assert module.REPEATS >= 1
     assert callable(module.measure)
+
+
+def test_slow_measurements_say_how_long_they_take() -> None:
+    slow = {name for name in MEASURES if hasattr(module_of(name), "SLOW")}
+    assert slow == {"mini", "packs", "packs_mini"}
+
+
+def test_a_measurement_of_steps_is_made_for_each_kind_of_processor() -> None:
+    machine = {"CPU extensions": "AVX512"}
+    assert [kind for kind, _ in _processors("penalties", machine)] == ["", "AVX2"]
+    assert [kind for kind, _ in _processors("tables", machine)] == [""]
+    assert [kind for kind, _ in _processors("penalties", {"CPU extensions": "AVX2"})] == [""]
+    row = dataclasses.asdict(SLOWER)
+    assert (_figure(row, "AVX2").name, _figure(row, "AVX2").what) == ("a_avx2", "a / b; AVX2")
+    assert _figure(row, "") == SLOWER
 
 
 def test_an_unknown_measurement_is_refused_in_one_line() -> None:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import invented
 from benchmarks.inputs import pictures, working_folder, write_jpegs, write_store
 from benchmarks.machine import describe
 from benchmarks.measures import input as input_
-from benchmarks.measures import step, waiting
+from benchmarks.measures import last_block, penalties, step, waiting
+from gta import results
+from gta.methods import METHODS
 from gta.study import Study
 
 
@@ -68,6 +71,24 @@ def test_speed_of_steps_and_share_of_waiting(monkeypatch: pytest.MonkeyPatch) ->
     shares = waiting.measure(repeats=1)
     assert [share.name for share in shares] == ["wait", "wait_ahead"]
     assert all(0 < share.median < 1 for share in shares)
+
+
+def test_invented_results_are_collected_as_done(tiny_study: Study) -> None:
+    invented.write_runs(tiny_study, tiny_study.runs)
+    table, missing = results.collect_metrics(tiny_study, lambda run: None)
+    assert (table.num_rows, missing) == (len(tiny_study.runs), {})
+    assert invented.collected(tiny_study).schema.names == table.schema.names
+
+
+def test_speed_of_a_penalty_and_of_the_last_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(penalties, "METHODS", {name: METHODS[name] for name in ("finetune", "gta")})
+    monkeypatch.setattr(penalties, "STEPS", 1)
+    (row,) = penalties.measure(repeats=1)
+    assert (row.name, row.goal) == ("step_gta", 1.4)
+    models = {"mini": ("vit_mini_patch8", 16, 2, 0.8, None)}
+    monkeypatch.setattr(last_block, "MODELS", models)
+    names = [row.name for row in last_block.measure(repeats=1)]
+    assert names == ["last_block_training_mini", "last_block_testing_mini"]
 
 
 def test_the_machine_is_described() -> None:
