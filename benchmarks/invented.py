@@ -80,7 +80,7 @@ def _predictions(random: np.random.Generator) -> pa.Table:
 
 def _write(study: Study, kind: Kind, run: Run, table: pa.Table) -> None:
     """As ``gta.results.write``, without waiting for the disk."""
-    path = study.path(kind, run)
+    path = study.run_files(run).path(kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     named = table.replace_schema_metadata({"run": run.name})
     pq.write_table(named, path, write_page_checksum=True)
