@@ -24,8 +24,9 @@ def row(name: str, info: SourceInfo) -> str:
         file = "shipped"
     elif info.archive is not None and info.archive.urls:
         file = f"[{info.archive.file}]({info.archive.urls[0]})"
+    elif info.archive is None:
+        file = f"`{info.hub}` on the hub"
     else:
-        assert info.archive is not None
         file = f"place `{info.archive.file}` by hand"
     fields = (f"`{name}`", f"`{info.architecture}`", info.objective, file, info.licence, info.note)
     return f"| {' | '.join(fields)} |\n"

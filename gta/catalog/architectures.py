@@ -53,7 +53,12 @@ ARCHITECTURES: MappingProxyType[str, ArchitectureInfo] = MappingProxyType(
         ),
         "vit_mini_dinov3_patch8": ArchitectureInfo(
             "vit_small_patch16_dinov3",
-            MappingProxyType({"patch_size": 8, "embed_dim": 64, "depth": 3, "num_heads": 2}),
+            MappingProxyType(
+                {
+                    **{"patch_size": 8, "embed_dim": 64, "depth": 3, "num_heads": 2},
+                    **{"global_pool": "token"},
+                }
+            ),
         ),
         "swin_mini_patch4": ArchitectureInfo(
             "swin_tiny_patch4_window7_224",
@@ -82,6 +87,10 @@ ARCHITECTURES: MappingProxyType[str, ArchitectureInfo] = MappingProxyType(
             "vit_base_patch16_224", MappingProxyType({"global_pool": "avg"})
         ),
         "vit_small_patch14_dinov2": ArchitectureInfo("vit_small_patch14_dinov2"),
+        # its head reads [cls] as its authors' does; timm's pools patches unless told
+        "vit_small_patch16_dinov3": ArchitectureInfo(
+            "vit_small_patch16_dinov3", MappingProxyType({"global_pool": "token"})
+        ),
     }
 )
 

@@ -128,6 +128,32 @@ SOURCES: MappingProxyType[str, SourceInfo] = MappingProxyType(
             licence="Apache-2.0",
             note="As DINOv2's; registers take up what its outlier tokens held.",
         ),
+        "dinov3": SourceInfo(
+            "DINOv3",
+            "vit_small_patch16_dinov3",
+            "self-distillation with masked patches, LVD-1689M (not in the paper)",
+            hub="vit_small_patch16_dinov3.lvd1689m",
+            licence="DINOv3 License, access on request",
+            note="Trained on its own loss, by self-distillation. Positions are rotary: rows are "
+            "read after rotation.",
+        ),
+        "clip": SourceInfo(
+            "CLIP",
+            "vit_base_patch16_clip_quickgelu_224",
+            "contrast of images and texts, WebImageText (not in the paper)",
+            hub="vit_base_patch16_clip_quickgelu_224.openai",
+            licence="MIT",
+            note="Trained on the contrast with texts. A control: attention transfer from it is "
+            "reported to harm (arXiv 2605.07191).",
+        ),
+        "swin": SourceInfo(
+            "Swin-T",
+            "swin_tiny_patch4_window7_224",
+            "supervised, ImageNet-1k (not in the paper)",
+            hub="swin_tiny_patch4_window7_224.ms_in1k",
+            licence="MIT",
+            note="Has none; the mean query's row stands in its place.",
+        ),
         "moco_v3": SourceInfo(
             "MoCo v3",
             "vit_small_moco_patch16_224",

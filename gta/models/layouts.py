@@ -7,12 +7,14 @@ timm keeps the names of DINO, iBOT, DeiT, MAE and DINOv2. The others:
   [cls] carries its position itself in timm.
 - transformers: ``embeddings.*``, ``encoder.layer.<block>.*`` of ViT, DeiT, DINO and DINOv2.
 - OpenAI's CLIP and OpenCLIP: ``class_embedding``, ``transformer.resblocks.<block>.*``.
+- DINOv3: ``storage_tokens``, ``ls1.gamma``; the bias of the keys is masked to zero.
+- Swin: patches are merged at the end of a stage, in timm at the start of the next.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -66,6 +68,11 @@ def in_timms_names(weights: Weights, path: Path) -> tuple[Weights, list[str], st
         weights, dropped = _from_transformers(weights, path)
     elif layout == "CLIP":
         weights, dropped = _from_clip(weights)
+    elif "storage_tokens" in weights:
+        weights, dropped = _from_dinov3(weights)
+        layout = "DINOv3"
+    elif "layers.0.downsample.reduction.weight" in weights:
+        weights, layout = _from_swin(weights), "Swin"
     weights = _with_qkv_bias(_without_chunks(weights), path)
     return _with_registers(weights), dropped, layout
 
@@ -174,6 +181,71 @@ def _from_clip(weights: Weights) -> tuple[Weights, list[str]]:
     return {name: t for name, t in renamed.items() if name != "proj"}, [
         name for name in weights if name == "proj"
     ]
+
+
+_DINOV3 = (
+    (r"^storage_tokens$", "reg_token"),
+    (r"\.ls(\d)\.gamma$", r".gamma_\1"),
+    (r"\.mlp\.w1\.", ".mlp.fc1_g."),
+    (r"\.mlp\.w2\.", ".mlp.fc1_x."),
+    (r"\.mlp\.w3\.", ".mlp.fc2."),
+)
+
+
+def _from_dinov3(weights: Weights) -> tuple[Weights, list[str]]:
+    """Names of DINOv3; biases of queries, keys and values that are all zero are dropped.
+
+    So they are in the distilled models, for which timm has architectures without them.
+    """
+    biases = [name for name in weights if name.endswith(".attn.qkv.bias")]
+    zero = not any(bool(weights[name].any()) for name in biases)
+    renamed: Weights = {}
+    for name, tensor in weights.items():
+        if name in biases:
+            if not zero:
+                queries, keys, values = tensor.chunk(3)
+                renamed[name] = torch.cat([queries, torch.zeros_like(keys), values])
+            continue
+        own = name
+        for pattern, replacement in _DINOV3:
+            own = re.sub(pattern, replacement, own)
+        renamed[own] = tensor
+    return renamed, biases if zero else []
+
+
+def _from_swin(weights: Weights) -> Weights:
+    """``layers.0.downsample`` of Microsoft's Swin is ``layers.1.downsample``."""
+    return {
+        re.sub(
+            r"^layers\.(\d+)\.downsample\.",
+            lambda found: f"layers.{int(found[1]) + 1}.downsample.",
+            name,
+        ): tensor
+        for name, tensor in weights.items()
+    }
+
+
+def with_separate_biases(weights: Weights, names: Collection[str], path: Path) -> Weights:
+    """Part ``attn.qkv.bias`` for a model that keeps those of queries and values, as timm's EVA.
+
+    Args:
+        weights: in timm's names.
+        names: of the model's tensors.
+        path: the file, for messages.
+
+    Raises:
+        GtaError: if the keys have a bias, for which such a model has no place.
+    """
+    parted = dict(weights)
+    for name in [name for name in weights if name.endswith(".attn.qkv.bias")]:
+        block = name.removesuffix("qkv.bias")
+        if f"{block}q_bias" not in names:
+            continue
+        queries, keys, values = parted.pop(name).chunk(3)
+        if keys.any():
+            raise GtaError(f"{path}: {name}: the keys have a bias, and the model has none")
+        parted |= {f"{block}q_bias": queries.clone(), f"{block}v_bias": values.clone()}
+    return parted
 
 
 def select_channels(weights: Mapping[str, Tensor], channels: Iterable[int], path: Path) -> Weights:

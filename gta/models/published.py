@@ -29,8 +29,10 @@ CONTAINERS = ("teacher", "state_dict", "model")
 DROPPED = (
     *("head", "fc", "projection_head", "dino_head", "ibot_head", "head_dist"),
     *("mask_token", "masked_embed"),
-    *("decoder", "projector", "predictor", "c_head", "p_head"),
+    *("decoder", "projector", "predictor", "c_head", "p_head", "local_cls_norm"),
 )
+# What models compute anew: the last part of a name.
+COMPUTED = ("relative_position_index", "attn_mask", "periods", "bias_mask")
 # CLIP's encoder of texts, beside that of images.
 TEXTS = (
     *("transformer", "token_embedding", "positional_embedding", "ln_final", "text_projection"),
@@ -193,7 +195,8 @@ def _places(content: Mapping[Any, Any], keys: tuple[str, ...]) -> Iterator[_Plac
 
 def _is_dropped(name: str) -> bool:
     first = name.partition(".")[0]
-    return first in DROPPED or first.startswith("decoder_")
+    computed = name.rpartition(".")[2] in COMPUTED
+    return computed or first in DROPPED or first.startswith("decoder_")
 
 
 def _is_of(name: str, other: _Place, place: _Place) -> bool:

@@ -21,6 +21,7 @@ from gta.errors import GtaError
 from gta.files import atomic_write
 from gta.models.checkpoints import read_checkpoint
 from gta.models.families import blocks_of
+from gta.models.layouts import with_separate_biases
 from gta.models.parts import add_parts
 from gta.models.published import Backbone, Choice, some, to_timm
 from gta.models.vit import create, side_of
@@ -43,7 +44,8 @@ def convert(origin: Checked, architecture: str, path: Path, choice: Choice | Non
     backbone = to_timm(read_checkpoint(origin.path), origin.path, choice or Choice())
     model = create(architecture, side_of(architecture), num_classes=0)
     _check_heads(backbone, model, architecture, origin.path)
-    weights, unused = _for_pooling(backbone.weights, model)
+    weights = with_separate_biases(backbone.weights, model.state_dict(), origin.path)
+    weights, unused = _for_pooling(weights, model)
     load_backbone(model, weights, origin.path)
     metadata = {
         "architecture": architecture,

@@ -51,14 +51,14 @@ def test_the_maximum_is_that_of_the_maps_drawn_elsewhere(model, recipe):
     assert (np.asarray(figure.axes[1].images[0].get_array()) == laid).all()
 
 
-def test_a_model_without_cls_is_an_error(recipe):
+def test_a_model_whose_attention_is_not_read_is_an_error(recipe):
     from timm.models.vision_transformer import VisionTransformer
 
     bare = VisionTransformer(
         img_size=48, patch_size=8, embed_dim=64, depth=1, num_heads=2,
-        class_token=False, global_pool="avg", num_classes=0,
+        class_token=False, global_pool="map", num_classes=0,
     )  # fmt: skip
-    with pytest.raises(GtaError):
+    with pytest.raises(GtaError, match="pools by attention"):
         draw_heads(bare.eval(), recipe, np.zeros((48, 48, 3), np.uint8))
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from timm.layers import QuickGELU
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor
 
 from gta.catalog import ARCHITECTURES, SOURCES, ArchitectureInfo
@@ -29,7 +30,7 @@ from gta.models.sources import convert, load_source
 from gta.models.vit import create
 
 SIDE, WIDTH, HEADS = 224, 24, 4
-SMALL = {"patch_size": 56, "embed_dim": WIDTH, "depth": 2, "num_heads": HEADS}
+SMALL: dict[str, Any] = {"patch_size": 56, "embed_dim": WIDTH, "depth": 2, "num_heads": HEADS}
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "two_heads": {"num_heads": 2},
@@ -37,6 +38,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "scaled": {"init_values": 1.0},
     "registers": {"init_values": 1.0, "reg_tokens": 4, "no_embed_class": True},
     "clip": {"pre_norm": True, "act_layer": QuickGELU},
+}
+STAGES = {"embed_dim": 8, "img_size": SIDE}
+# Toys that timm builds by the name of a larger model.
+OF_TIMM: dict[str, tuple[str, dict[str, Any]]] = {
+    "dinov3": ("vit_small_patch16_dinov3", SMALL | {"num_heads": 3}),
+    "dinov3_biases": ("vit_small_patch16_dinov3_qkvb", SMALL | {"num_heads": 3}),
+    "siglip": ("vit_base_patch16_siglip_224", SMALL),
+    "quickgelu": ("vit_base_patch16_clip_quickgelu_224", SMALL),
+    "gelu": ("vit_base_patch16_clip_224", SMALL),
+    "swin": ("swin_tiny_patch4_window7_224", STAGES | {"depths": (1, 1), "num_heads": (1, 2)}),
+    "gcvit": ("gcvit_xxtiny", STAGES | {"embed_dim": 16}),
 }
 
 
@@ -47,14 +59,21 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
         name: ArchitectureInfo(None, MappingProxyType({**SMALL, **kw}))
         for name, kw in VARIANTS.items()
     }
+    added |= {
+        name: ArchitectureInfo(of, MappingProxyType(kw)) for name, (of, kw) in OF_TIMM.items()
+    }
     for module in (catalog, sys.modules["gta.models.vit"], sys.modules["gta.models.sources"]):
         monkeypatch.setattr(module, "ARCHITECTURES", {**ARCHITECTURES, **added})
 
 
-def model_of(variant: str, seed: int = 0, **changes: Any) -> VisionTransformer:
+def model_of(variant: str, seed: int = 0, **changes: Any) -> Any:
     """A toy whose weights are all random, norms and biases too."""
     torch.manual_seed(seed)
-    model = VisionTransformer(num_classes=0, **{**SMALL, **VARIANTS[variant], **changes}).eval()
+    if variant in OF_TIMM:
+        name, settings = OF_TIMM[variant]
+        model = timm.create_model(name, num_classes=0, **settings).eval()
+    else:
+        model = VisionTransformer(num_classes=0, **{**SMALL, **VARIANTS[variant], **changes}).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -137,6 +156,32 @@ def clip(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
+def dinov3(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Storage tokens, layer scales by their own name, biases that are zero, what is computed."""
+    renamed = {re.sub(r"gamma_(\d)$", r"ls\1.gamma", n): t for n, t in weights.items()}
+    renamed["storage_tokens"] = renamed.pop("reg_token")
+    for block in range(2):
+        renamed[f"blocks.{block}.attn.qkv.bias"] = torch.zeros(3 * WIDTH)
+        renamed[f"blocks.{block}.attn.qkv.bias_mask"] = torch.ones(3 * WIDTH)
+    return renamed | other("rope_embed.periods")
+
+
+def with_biases(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """DINOv3 whose biases are not zero; those of the keys are masked."""
+    renamed = dinov3({n: t for n, t in weights.items() if not n.endswith("_bias")})
+    for block in range(2):
+        own = [weights[f"blocks.{block}.attn.{part}_bias"] for part in "qv"]
+        renamed[f"blocks.{block}.attn.qkv.bias"] = torch.cat([own[0], torch.ones(WIDTH), own[1]])
+    return renamed
+
+
+def swin(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Microsoft's: merging ends a stage, and buffers are kept."""
+    renamed = {n.replace("layers.1.down", "layers.0.down"): t for n, t in weights.items()}
+    index = {"layers.0.blocks.0.attn.relative_position_index": torch.zeros(49, 49).long()}
+    return renamed | index | other("head.weight")
+
+
 DECODER = other("decoder_embed.weight", "decoder_blocks.0.norm1.weight", "mask_token")
 NORM = ("norm.bias", "norm.weight")
 # Of each layout: the toy, how its file looks, the user's choice, and the names that are dropped.
@@ -197,6 +242,28 @@ LAYOUTS: dict[str, tuple[str, Callable[[dict[str, Tensor]], Any], Choice, set[st
         Choice(),
         {"vit.pooler.dense.weight", "vit.embeddings.mask_token"},
     ),
+    "dinov3": (
+        "dinov3",
+        lambda w: {"teacher": under("backbone.", dinov3(w) | other("mask_token"))},
+        Choice(),
+        {"backbone.mask_token", "backbone.rope_embed.periods"}
+        | {f"backbone.blocks.{i}.attn.qkv.{end}" for i in (0, 1) for end in ("bias", "bias_mask")},
+    ),
+    "dinov3, biases": (
+        "dinov3_biases",
+        with_biases,
+        Choice(),
+        {"rope_embed.periods"} | {f"blocks.{i}.attn.qkv.bias_mask" for i in (0, 1)},
+    ),
+    "eva, timm's names": ("dinov3_biases", lambda w: w, Choice(), set()),
+    "siglip, timm's names": ("siglip", lambda w: {"state_dict": w}, Choice(), set()),
+    "swin": (
+        "swin",
+        lambda w: {"model": swin(w), "config": {}},
+        Choice(),
+        {"layers.0.blocks.0.attn.relative_position_index", "head.weight"},
+    ),
+    "gc vit, timm's names": ("gcvit", lambda w: {"state_dict": w}, Choice(), set()),
     "clip": (
         "clip",
         lambda w: (
@@ -238,6 +305,23 @@ def test_features_are_those_of_the_original(layout, tmp_path):
     listed = set(filter(None, read_metadata(path)["dropped"].split(", ")))
     others = {n for n in listed if re.search(r"momentum_encoder\.|student\.net\.", n)}
     assert listed - others == dropped
+
+
+def test_openais_clip_needs_its_own_activation(tmp_path):
+    """Features are those of timm's own conversion; GELU in place of QuickGELU is told apart."""
+    original = model_of("quickgelu")
+    content = under("visual.", clip(original.state_dict()))
+    images = torch.randn(2, 3, SIDE, SIDE)
+    of_timm: Any = timm.create_model(OF_TIMM["quickgelu"][0], num_classes=0, **SMALL).eval()
+    of_timm.load_state_dict(checkpoint_filter_fn({**content}, of_timm))
+    with torch.no_grad():
+        expected = of_timm(images)
+        same, wrong = (
+            load_source(converted(content, name, Choice(), tmp_path), name, SIDE)(images)
+            for name in ("quickgelu", "gelu")
+        )
+    torch.testing.assert_close(same, expected, rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(wrong, expected, atol=1e-3)
 
 
 def test_input_channels_are_chosen(tmp_path):

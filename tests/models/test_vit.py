@@ -21,6 +21,7 @@ SIDES = {
     "vit_tiny_sdssl_patch16_224": 32,
     "vit_base_pooled_patch16_224": 32,
     "vit_small_patch14_dinov2": 28,
+    "vit_small_patch16_dinov3": 32,
     "vit_mini_pooled_patch8": 24,
     "vit_mini_dinov3_patch8": 24,
     "swin_mini_patch4": 48,
