@@ -35,6 +35,7 @@ FLOORS: dict[str, int] = {
     "data": 2,
     "models": 2,
     "robustness": 3,
+    "averages": 3,
     "workflow": 4,
     "study": 1,
     "catalog": 1,

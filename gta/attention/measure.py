@@ -32,6 +32,7 @@ from gta.models.shown import map_grid, mask_logits, mask_request
 from gta.models.sources import load_source
 from gta.models.taps import read_source
 from gta.results import IDENTITY, read_collected
+from gta.results.kept import keep, read_kept
 from gta.results.weights import trained_weights
 from gta.study import Recipe, Run, Study
 from gta.study.run import CELL, POINT
@@ -45,7 +46,6 @@ TOKENS = 32768
 
 # Part of what a kept measurement is recognised by: raise it when the numbers come out otherwise.
 VERSION = 1
-MADE_OF = b"made_of"
 
 # A row a model and protocol; shares in [0, 1], means over images.
 SEGMENTATION = pa.schema(
@@ -161,13 +161,13 @@ def segment(
     rows: list[dict[str, Any]] = []
     for done, job in enumerate(jobs, start=1):
         key = _key(study, job, views)
-        kept = _read(job.kept, key)
+        kept = read_kept(job.kept, key)
         if kept is None:
             kept = [
                 {**job.identity(), "evaluated_on": job.evaluated_on, **row}
                 for row in _measure_masks(study, job, views, device)
             ]
-            _keep(job.kept, kept, key)
+            keep(job.kept, kept, SEGMENTATION, key)
         rows += kept
         if progress is not None:
             progress(done, len(jobs))
@@ -271,20 +271,3 @@ def _key(study: Study, job: _Job, views: Views) -> str:
         "protocols": [dataclasses.asdict(p) for p in study.config.segmentation.measured],
     }
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-
-
-def _read(path: Path, key: str) -> list[dict[str, Any]] | None:
-    """Rows that were kept, if they are there, whole, and made of the same."""
-    try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException):
-        return None
-    same = (table.schema.metadata or {}).get(MADE_OF) == key.encode()
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows if same else None
-
-
-def _keep(path: Path, rows: list[dict[str, Any]], key: str) -> None:
-    schema = SEGMENTATION.with_metadata({MADE_OF: key.encode()})
-    with atomic_write(path) as hidden:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), hidden)

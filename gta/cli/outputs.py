@@ -49,6 +49,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("table")(show_tables)
     app.command("segmentation")(segmentation)
     app.command("robustness")(robustness)
+    app.command("averages")(averages)
     app.command("figure")(draw_figures)
     app.command("page")(write_page)
     app.command("attention")(draw_attention)
@@ -205,6 +206,30 @@ def robustness(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> Non
         )
     write(study, measured)
     print(f"{study.folder / 'robustness.parquet'}: {measured.num_rows} rows")
+
+
+def averages(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:
+    """Test averages of finished runs' weights, without training (WiSE-FT, soups of seeds).
+
+    Writes `results/<study>/averages.parquet` from the runs of figures of kind `interpolation`:
+    eleven steps between the linear probe and each run, and the mean over seeds where all heads
+    start equal (`recipe.head_init_std: 0`).
+
+        gta averages --config config/mini.yaml --config config/mini-averages.yaml
+    """
+    from gta.averages import measure_averages, write
+    from gta.train import pick_device
+
+    study = Study.load(config)
+    with claimed(device) as where, bars() as progress:
+        task = progress.add_task("cells", total=None)
+        measured = measure_averages(
+            study,
+            pick_device(where),
+            lambda done, cells: progress.update(task, completed=done, total=cells),
+        )
+    write(study, measured)
+    print(f"{study.folder / 'averages.parquet'}: {measured.num_rows} rows")
 
 
 def draw_figures(

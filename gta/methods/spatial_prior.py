@@ -40,7 +40,7 @@ class SpatialPrior(Method):
         """Add the priors.
 
         Raises:
-            GtaError: no block is left for one.
+            GtaError: the model is not a plain ViT, or no block is left for a prior.
         """
         import torch
 

@@ -23,6 +23,7 @@ from gta.files import atomic_write, file_digest
 from gta.models.sources import load_backbone, read_weights
 from gta.models.vit import create
 from gta.results import IDENTITY
+from gta.results.kept import keep, read_kept
 from gta.results.weights import trained_weights
 from gta.robustness.corruptions import corrupt
 from gta.robustness.scores import aurra, calibration_error
@@ -38,7 +39,6 @@ MOST_MODELS = 16
 
 # Part of what a kept measurement is recognised by: raise it when the numbers come out otherwise.
 VERSION = 1
-MADE_OF = b"made_of"
 
 # A row for each run, corruption and severity; percent but for loss (nats) and attention_mass.
 ROBUSTNESS = pa.schema(
@@ -107,7 +107,7 @@ def measure_robustness(
         if run.dataset not in stores:
             stores[run.dataset] = Store(study.store(run.dataset))
         key = _key(study, run, weights, stores[run.dataset])
-        kept = _read(study.run_files(run).path("robustness"), key)
+        kept = read_kept(study.run_files(run).path("robustness"), key)
         if kept is None:
             todo[_view(study, run)].append((run, weights, key))
             rows[run] = []  # holds the place
@@ -124,7 +124,8 @@ def measure_robustness(
             if progress is not None:
                 progress(done, total)
         for run, _, key in chunk:
-            _keep(study.run_files(run).path("robustness"), rows[run], key)
+            kept_at = study.run_files(run).path("robustness")
+            keep(kept_at, rows[run], ROBUSTNESS, key)
     return pa.Table.from_pylist([r for run in rows for r in rows[run]], schema=ROBUSTNESS)
 
 
@@ -219,20 +220,3 @@ def _key(study: Study, run: Run, weights: Path, store: Store) -> str:
         "robustness": study.config.robustness.model_dump(mode="json"),
     }
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-
-
-def _read(path: Path, key: str) -> list[dict[str, Any]] | None:
-    """Rows that were kept, if they are there, whole, and made of the same."""
-    try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException):
-        return None
-    same = (table.schema.metadata or {}).get(MADE_OF) == key.encode()
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows if same else None
-
-
-def _keep(path: Path, rows: list[dict[str, Any]], key: str) -> None:
-    schema = ROBUSTNESS.with_metadata({MADE_OF: key.encode()})
-    with atomic_write(path) as hidden:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), hidden)

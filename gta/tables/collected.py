@@ -87,6 +87,15 @@ class Collected:
         """
         return self._measured("robustness")
 
+    @cached_property
+    def averages(self) -> pd.DataFrame:
+        """Tests of averaged weights, of the schema ``gta.averages.AVERAGES``.
+
+        Raises:
+            GtaError: if they are missing or damaged.
+        """
+        return self._measured("averages")
+
     def _measured(self, what: str) -> pd.DataFrame:
         path = self.study.folder / f"{what}.parquet"
         try:

@@ -52,6 +52,7 @@ METRICS = study.folder / "metrics.parquet"
 INTERVALS = study.folder / "intervals.parquet"
 MASKS = study.folder / "segmentation.parquet"
 ROBUSTNESS = study.folder / "robustness.parquet"
+AVERAGES = study.folder / "averages.parquet"
 LOGS = study.folder / "logs"
 # The dataset whose masks table 4 and figure 3 take, where it is not each dataset itself.
 MASKS_OF = study.config.segmentation.dataset
@@ -192,6 +193,7 @@ def inputs_of(names):
             "intervals": [INTERVALS],
             "segmentation": [MASKS],
             "robustness": [ROBUSTNESS],
+            "averages": [AVERAGES],
             "source": weights_of(runs),
             "stores": stores_of(runs or study.runs),
             "masks": mask_stores(runs or study.runs),
@@ -213,6 +215,8 @@ def by_last_input(names):
             last = "masks"
         if "robustness" in inputs:
             last = "robustness"
+        if "averages" in inputs:
+            last = "averages"
         groups.setdefault(last, []).append(name)
     return groups
 

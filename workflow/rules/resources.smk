@@ -60,6 +60,14 @@ def robustness_minutes(wildcards, attempt):
     return min(MOST_MINUTES, ceil(MINUTES_A_JOB + seconds / 60) * attempt)
 
 
+def averages_minutes(wildcards, attempt):
+    """Time limit, in minutes; cells that are measured are kept for the next attempt."""
+    size = study.config.recipe.image_size
+    passes = 2 * 11 * len(runs_of_kind("interpolation"))  # test and held-out images
+    seconds = passes * 10_000 * (size / 224) ** 2 / IMAGES_PER_SECOND
+    return min(MOST_MINUTES, ceil(MINUTES_A_JOB + seconds / 60) * attempt)
+
+
 def segmentation_minutes(wildcards, attempt):
     """Time limit, in minutes; a job that runs out of it leaves what it measured to the next."""
     protocols, size = study.config.segmentation.measured, study.config.recipe.image_size
