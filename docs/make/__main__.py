@@ -17,6 +17,7 @@ PAGES = (
     "readme",
     "mini",
     "flowers",
+    "rivals",
     "grocery",
     "store",
     "fidelity",
