@@ -35,7 +35,7 @@ class SalientCls(Method):
         "VISAPP 2023"
     )
 
-    share: Annotated[float, Field(ge=0)] = 0.25
+    share: Annotated[float, Field(ge=0, le=1000)] = 0.25
 
     def prepare(self, model: nn.Module, seed: int) -> None:
         """Change the attention of every block."""

@@ -34,7 +34,7 @@ class SpatialPrior(Method):
         "Zhou et al., SP-ViT: Learning 2D Spatial Priors for Vision Transformers, BMVC 2022"
     )
 
-    plain_blocks: Annotated[int, Field(ge=0)] = 2
+    plain_blocks: Annotated[int, Field(ge=0, le=1000)] = 2
 
     def prepare(self, model: nn.Module, seed: int) -> None:
         """Add the priors.

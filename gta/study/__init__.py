@@ -27,7 +27,13 @@ from gta.catalog import (
 from gta.errors import GtaError
 from gta.project import find_config, find_project, folder_of, resolve
 from gta.study.check import check
-from gta.study.chosen_methods import StudyMethods, with_relative_paths, with_resolved_paths
+from gta.study.check_tables import may_have_masks
+from gta.study.chosen_methods import (
+    StudyMethods,
+    note_others,
+    with_relative_paths,
+    with_resolved_paths,
+)
 from gta.study.config import COMPUTING, Config, Recipe
 from gta.study.expand import Cell, expand, requested_specs
 from gta.study.faults import Faults
@@ -93,9 +99,11 @@ class Study:
         faults = Faults()
         with faults.noted():
             self.config = validate(Config, self._content, files)
-        faults.raise_any()
+        if faults.broken:
+            note_others(self._content, files, faults)
+            faults.raise_any()
         with faults.noted():
-            self.methods = StudyMethods(self.config, files)
+            self.methods = StudyMethods(self.config, files, faults)
         tables_file = self.tables_file
         with faults.noted():
             declared = validate(Declarations, read_yaml(tables_file), [tables_file])
@@ -103,12 +111,12 @@ class Study:
             self.kinds = StudyKinds(own_kinds)
             requested = requested_specs(self.config, declared, self.kinds, self.file_of, faults)
             self.specs, self._where = requested.specs, requested.where
-        faults.raise_any()
+        if faults.broken:
+            faults.raise_any()
         self.config, self._content = settled_methods(
             self.config, self._content, self.files, self.specs, [*self.methods]
         )
         self._expanded = expand(self.config, self.methods, requested, self.file_of, faults)
-        faults.raise_any()
         self.config, self._content = settled_overrides(
             self.config, self._content, self.files, self._expanded.sorted_runs()
         )
@@ -548,16 +556,7 @@ class Study:
 
     def has_masks(self, dataset: str) -> bool:
         """Whether images of a dataset may have object masks, as its files or the catalog say."""
-        if dataset not in self.config.own_datasets:
-            return self.dataset_info(dataset).masks
-        place = self.placed_folder(dataset)
-        if place.is_dir():
-            return (place / "masks").is_dir()
-        try:
-            with place.open(encoding="utf-8", errors="replace") as file:
-                return "mask" in file.readline()
-        except OSError:
-            return True  # nothing is known before the files are there
+        return may_have_masks(self, dataset)
 
     def short_side(self, dataset: str) -> int | None:
         """Pixels of the shorter side in the store, of larger images; None keeps their size."""

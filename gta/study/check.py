@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gta.catalog import MIXES
+from gta.catalog import DATASETS, MIXES, SOURCES
 from gta.catalog.shapes import Shape, shape_of
 from gta.errors import GtaError
 from gta.methods.readings import TapRequest
+from gta.study.check_tables import check_tables
 from gta.study.config import Recipe
-from gta.study.faults import ConfigError, Faults
+from gta.study.faults import ConfigError, Faults, listed, nearest
 from gta.study.load import merge, validate
 from gta.study.run import Run, cell_of
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 BLOCK_READINGS = ("cls_logits", "cls_attention", "msa_output", "block_output")
 BSS_RATES = (15, 30, 50, 100)  # of the published split lists
 OVERRIDE_FIELDS = ("dataset", "rate", "source", "method", "mix")
-MASKED_KINDS = ("segmentation", "masks")
 
 
 def check(study: Study, faults: Faults) -> None:
@@ -33,6 +32,7 @@ def check(study: Study, faults: Faults) -> None:
         study: expanded.
         faults: where they are noted.
     """
+    settled = not faults.count  # else runs are missing, and more would be said of them
     before = faults.count
     for file, key, recipe in _recipe_parts(study):
         with faults.noted():
@@ -40,22 +40,13 @@ def check(study: Study, faults: Faults) -> None:
     if faults.count > before:  # every run would repeat them
         return
     _check_runs(study, faults)
-    for check_one in (
-        _check_overrides,
-        _check_methods,
-        _check_tune,
-        _check_split,
-        _check_titles,
-        _check_references,
-        _check_masks,
-    ):
+    checks = [_check_tune, _check_split, _check_titles, _check_digests]
+    if settled:
+        checks += [_check_overrides, _check_methods]
+    for check_one in checks:
         for fault in check_one(study):
             faults.add(fault)
-    for name, (file, key) in study.places_of_specs.items():
-        try:
-            study.kind(name).check_study(study, name)
-        except ValueError as error:
-            faults.add(GtaError(str(error), where=f"{file}: {key}"))
+    check_tables(study, faults)
 
 
 def _fault(study: Study, what: str, *keys: str) -> GtaError:
@@ -117,6 +108,9 @@ def _faults_of_run(study: Study, run: Run, recipe: Recipe) -> Iterator[tuple[str
         near = " or ".join(str(side) for side in (below, below + shape.patch_size) if side)
         patch = f"{recipe.architecture}'s patch, {shape.patch_size}"
         yield "recipe.image_size", f"{recipe.image_size} is not a multiple of {patch}; use {near}"
+    side = study.short_side(run.dataset)
+    if study.dataset_info(run.dataset).kind == "images" and side and side < recipe.image_size:
+        yield "images.short_side", f"{side} is below recipe.image_size, {recipe.image_size}"
     mixing, _ = recipe.mixing(run.mix)
     if mixing != "none" and recipe.batch_size % 2:
         yield "recipe.batch_size", f"{MIXES[mixing]} pairs images, so it must be even"
@@ -136,11 +130,14 @@ def _faults_of_run(study: Study, run: Run, recipe: Recipe) -> Iterator[tuple[str
             yield f"methods.{run.method}.blocks", f"there is no block {block}; {has}"
             break
     for part, _ in method.terms(run.lam):
-        k, most = getattr(part, "k", None), min(recipe.batch_size, shape.embed_dim)
+        place = f"methods.{run.method}" if part is method else f"methods.{run.method}.{part.name}"
+        rank, k = getattr(part, "r", None), getattr(part, "k", None)
+        if isinstance(rank, int) and rank > shape.embed_dim:
+            yield f"{place}.r", f"{rank} is above the model's width, {shape.embed_dim}"
+        most = min(recipe.batch_size, shape.embed_dim)
         if part.over == "features" and isinstance(k, int) and k > most:
             has = f"features of a batch have {most} singular values"
-            key = "k" if part is method else f"{part.name}.k"
-            yield f"methods.{run.method}.{key}", f"{k} is too many; {has}"
+            yield f"{place}.k", f"{k} is too many; {has}"
 
 
 def _absent_block(request: TapRequest | None, depth: int) -> int | None:
@@ -168,6 +165,22 @@ def _check_overrides(study: Study) -> Iterator[GtaError]:
                     yield _fault(study, what, "overrides", str(i), field)
         if not absent and not any(override.matches(run) for run in study.runs):
             yield _fault(study, "no run matches all of its fields", "overrides", str(i))
+    matching = {study.recipe_key(run)[0] for run in study.runs}
+    keys = [set(_leaves(override.recipe)) for override in study.config.overrides]
+    for i in range(len(keys)):
+        together = [[j for j in some if j > i] for some in matching if i in some]
+        if together and all(keys[i] <= set().union(*(keys[j] for j in js)) for js in together):
+            what = "later overrides set all of its keys for all of its runs"
+            yield _fault(study, what if keys[i] else "sets no key", "overrides", str(i), "recipe")
+
+
+def _leaves(recipe: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The keys that a recipe sets, each with those above it."""
+    for key, value in recipe.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*above, key))
+        else:
+            yield (*above, key)
 
 
 def _text(value: Any) -> str:
@@ -237,43 +250,17 @@ def _check_titles(study: Study) -> Iterator[GtaError]:
                 yield _fault(study, what, section, key, "title")
 
 
-def _check_references(study: Study) -> Iterator[GtaError]:
-    for name, spec in study.specs.items():
-        if spec.reference is None or (path := study.reference_file(spec.reference)).is_file():
-            continue
-        found = {file.stem for folder in study.reference_folders for file in folder.glob("*.csv")}
-        file, key = study.places_of_specs[name]
-        what = f"there is no {path}; there are: {', '.join(sorted(found)) or 'none'}"
-        yield GtaError(what, where=f"{file}: {key}.reference")
-
-
-def _check_masks(study: Study) -> Iterator[GtaError]:
-    if study.config.segmentation.dataset is not None:
-        return
-    for name, (file, key) in study.places_of_specs.items():
-        if study.specs[name].kind not in MASKED_KINDS:
-            continue
-        datasets = sorted({run.dataset for run in study.runs_of(name)})
-        if datasets and not any(may_have_masks(study, dataset) for dataset in datasets):
-            what = (
-                f"needs object masks, and none of {', '.join(datasets)} has any; set "
-                "segmentation.dataset: voc12, add masks (docs/data.md), or leave it out"
+def _check_digests(study: Study) -> Iterator[GtaError]:
+    """``digests`` of files that no dataset and no source has."""
+    forms = (form for info in DATASETS.values() for form in info.forms)
+    archives = [archive for form in forms for archive in (*form.archives, *form.optional)]
+    archives += [info.archive for info in SOURCES.values() if info.archive is not None]
+    known = list(dict.fromkeys(archive.file for archive in archives))
+    for file in study.config.digests:
+        if file not in known:
+            parts = (
+                "no dataset and no source of the catalog has this file",
+                nearest(file, known),
+                f"known: {listed(known)}",
             )
-            yield GtaError(what, where=f"{file}: {key}")
-
-
-def may_have_masks(study: Study, dataset: str) -> bool:
-    """Whether a dataset has object masks, as far as it can be told without reading its images."""
-    info = study.dataset_info(dataset)
-    if dataset not in study.config.own_datasets:
-        return info.masks
-    place = study.placed_folder(dataset)
-    try:
-        if place.is_file():
-            with place.open(encoding="utf-8-sig", newline="") as file:
-                return "mask" in next(csv.reader(file), [])
-        if place.is_dir():
-            return any(path.is_dir() for path in (place / "masks", *place.glob("*/masks")))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        pass
-    return True  # not on this machine; preparing it will tell
+            yield _fault(study, "; ".join(filter(None, parts)), "digests", file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from gta.errors import GtaError
 from gta.methods import METHODS, Method, load_method, settings_model, settings_of
 from gta.methods.combined import SIGN, Combined, combine
 from gta.study.config import Config, MethodSettings
+from gta.study.faults import Faults, nearest
 from gta.study.load import file_of, read_yaml, validate
 from gta.study.points import LR, Point, points_of, values_of
 
@@ -24,16 +25,21 @@ class StudyMethods(Mapping[str, type[Method]]):
     The package's come first, in their order, then the config's own.
     """
 
-    def __init__(self, config: Config, files: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, config: Config, files: Sequence[Path] = (), faults: Faults | None = None
+    ) -> None:
         """Import the study's own methods and check all settings.
 
         Args:
             config: the study's config; the paths in ``own_methods`` are resolved already.
             files: the files it came from, for error messages.
+            faults: where invalid settings are noted, whose methods then have their defaults;
+                default: they are raised.
 
         Raises:
             GtaError: a method cannot be imported, or a setting is invalid.
         """
+        found = Faults() if faults is None else faults
         self._classes = dict(METHODS)
         self._digests: dict[str, str] = {}
         self._own_grids: dict[str, tuple[float, ...]] = {}
@@ -72,9 +78,17 @@ class StudyMethods(Mapping[str, type[Method]]):
         self._settings: dict[tuple[str, ...], MethodSettings] = {}
         self._lrs: dict[str, tuple[float, ...]] = {}
         for name, given in config.methods.items():
-            self._read(name, given or {}, files)
-        for name in dict.fromkeys([*config.methods, *self._parts]):
-            self.create(name)  # for checks of a method's own, in its __post_init__
+            try:
+                self._read(name, given or {}, files)
+                self.create(name)  # for checks of a method's own, in its __post_init__
+            except GtaError as fault:
+                found.add(fault)
+                self._settings = {key: v for key, v in self._settings.items() if key[0] != name}
+        for name in self._parts:
+            if name not in config.methods:
+                self.create(name)
+        if faults is None:
+            found.raise_any()
 
     def _read(self, name: str, given: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Check what the config says of a method, of a combination part by part."""
@@ -100,17 +114,10 @@ class StudyMethods(Mapping[str, type[Method]]):
     ) -> MethodSettings:
         name = path[-1]
         method = self._classes[name]
+        has_grid = self._has_penalty(name)
         lr = ("lr",) if len(path) == 1 else ()
-        accepted = (*(("grid",) if self._has_penalty(name) else ()), *lr, *settings_of(method))
-        for key in given:
-            if key not in accepted:
-                where = file_of(["methods", *path, str(key)], files)
-                choice = f"{name} has: {', '.join(accepted)}" if accepted else f"{name} has none"
-                raise GtaError(
-                    f"{where}: {'.'.join(['methods', *path, key])}: unknown key; {choice}"
-                )
-        model = cast(type[MethodSettings], settings_model(method, MethodSettings))
-        return validate(model, given, files, under=("methods", *path))
+        accepted = (*(("grid",) if has_grid else ()), *lr, *settings_of(method))
+        return checked_settings(path, method, given, files, accepted)
 
     def _has_penalty(self, name: str) -> bool:
         return bool(self._classes[name].grid) or name in self._own_grids
@@ -217,6 +224,51 @@ def combined_names(config: Config) -> list[str]:
     return [
         name for name in dict.fromkeys([*config.methods, *config.extra_methods]) if SIGN in name
     ]
+
+
+def checked_settings(
+    path: Sequence[str],
+    method: type[Method],
+    given: Mapping[str, Any],
+    files: Sequence[Path],
+    accepted: Collection[str],
+) -> MethodSettings:
+    """The settings and the grid that a config gives a method.
+
+    Args:
+        path: keys below ``methods`` at which they stand.
+        method: whose settings they are.
+        given: the settings.
+        files: of the config, for error messages.
+        accepted: keys that may be given.
+
+    Raises:
+        GtaError: a key is unknown, or a value invalid; ``ConfigError`` for several.
+    """
+    name, faults = path[-1], Faults()
+    for key in given:
+        if key not in accepted:
+            where = file_of(["methods", *path, str(key)], files)
+            there = f"{name} has: {', '.join(accepted)}" if accepted else f"{name} has none"
+            what = "; ".join(filter(None, ("unknown key", nearest(str(key), accepted), there)))
+            faults.add(GtaError(what, where=f"{where}: {'.'.join(['methods', *path, str(key)])}"))
+    model = cast(type[MethodSettings], settings_model(method, MethodSettings))
+    known = {key: value for key, value in given.items() if key in accepted}
+    with faults.noted():
+        settings = validate(model, known, files, under=("methods", *path))
+    faults.raise_any()
+    return settings
+
+
+def note_others(content: Mapping[str, Any], files: Sequence[Path], faults: Faults) -> None:
+    """Note faults in the settings of the package's methods, where a config is invalid elsewhere."""
+    methods = content.get("methods")
+    for name, given in methods.items() if isinstance(methods, Mapping) else ():
+        if name in METHODS and isinstance(given, Mapping):
+            method = METHODS[name]
+            accepted = (*(("grid",) if method.grid else ()), "lr", *settings_of(method))
+            with faults.noted():
+                checked_settings((name,), method, given, files, accepted)
 
 
 def _origin(method: type[Method]) -> dict[str, str]:

@@ -66,6 +66,8 @@ def _ascending(values: tuple[float, float]) -> tuple[float, float]:
     return values
 
 
+NamesGiven = Annotated[list[Name], Field(min_length=1)]
+RatesGiven = Annotated[list[Rate], Field(min_length=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Deviation = Annotated[float, Field(ge=0.001, le=10)]
 # owner/model, timm's own model, or owner/model/file; a revision behind it
@@ -336,11 +338,11 @@ class Override(Strict):
         recipe: keys laid over the study's recipe.
     """
 
-    dataset: list[Name] | None = None
-    rate: list[Rate] | None = None
-    source: list[Name] | None = None
-    method: list[MethodName] | None = None
-    mix: list[Name] | None = None
+    dataset: NamesGiven | None = None
+    rate: RatesGiven | None = None
+    source: NamesGiven | None = None
+    method: Annotated[list[MethodName], Field(min_length=1)] | None = None
+    mix: NamesGiven | None = None
     recipe: dict[str, Any]
 
     def matches(self, run: Run) -> bool:
@@ -532,8 +534,8 @@ class Restriction(Strict):
         rates: those that it keeps; left out: all.
     """
 
-    datasets: list[Name] | None = None
-    rates: list[Rate] | None = None
+    datasets: NamesGiven | None = None
+    rates: RatesGiven | None = None
 
 
 Grid = Annotated[list[Lam], Field(min_length=1), AfterValidator(distinct)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain, product
 from operator import itemgetter
@@ -52,6 +52,8 @@ def requested_specs(
     """
     requested = Requested({}, {})
     taken: set[str] = set()
+    known: set[str] = set()
+    unfit: set[str] = set()
     places: tuple[Place, ...] = ("tables", "figures")
     for place in places:
         specs: dict[str, tuple[str, str, TableSpec]] = {
@@ -69,8 +71,11 @@ def requested_specs(
                 what = f"{name!r} is declared as a table and as a figure; rename one"
                 faults.add(GtaError(what, where=file))
             taken.add(name)
-            with faults.noted():
+            try:
                 kinds.check(place, f"{file}: {key}.{name}", spec)
+            except GtaError as fault:
+                faults.add(fault)
+                unfit.add(name)
         for name in dict.fromkeys([*getattr(config, place), *getattr(config, f"own_{place}")]):
             if name not in specs:
                 parts = (
@@ -81,19 +86,23 @@ def requested_specs(
                 what = "; ".join(filter(None, parts))
                 faults.add(GtaError(what, where=f"{file_of(place)}: {place}"))
                 continue
+            known.add(name)
+            if name in unfit:
+                continue
             file, key, spec = specs[name]
             requested.specs[name] = spec
             requested.where[name] = (file, f"{key}.{name}")
-    _check_restrictions(config, requested.specs, file_of, faults)
+    _check_restrictions(config, known, file_of, faults)
     return requested
 
 
 def _check_restrictions(
-    config: Config, specs: Mapping[str, TableSpec], file_of: FileOf, faults: Faults
+    config: Config, names: Collection[str], file_of: FileOf, faults: Faults
 ) -> None:
     for name, restriction in config.restrict.items():
-        if name not in specs:
-            what = f"{name!r} is not among the study's tables and figures"
+        if name not in names:
+            parts = (f"{name!r} is not among the study's tables and figures", nearest(name, names))
+            what = "; ".join(filter(None, parts))
             faults.add(GtaError(what, where=f"{file_of('restrict', name)}: restrict"))
         for field, has in (("datasets", config.datasets), ("rates", config.rates)):
             for value in getattr(restriction, field) or ():
@@ -147,7 +156,8 @@ class Expansion:
         config, spec = self._config, self._requested.specs[name]
         file, key = self._requested.where[name]
         restriction = config.restrict.get(name)
-        datasets = (restriction and restriction.datasets) or config.datasets
+        wanted = (restriction and restriction.datasets) or config.datasets
+        datasets = [dataset for dataset in wanted if dataset in config.datasets]
         allowed = [
             rate
             for rate in config.rates

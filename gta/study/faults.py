@@ -33,11 +33,16 @@ class ConfigError(GtaError):
 
 
 class Faults:
-    """Collects faults, to report all of them at once."""
+    """Collects faults, to report all of them at once.
+
+    Attributes:
+        broken: whether a block of ``noted`` ended by a fault, so that what it makes is missing.
+    """
 
     def __init__(self) -> None:
         """Start without faults."""
         self._found: dict[str, GtaError] = {}
+        self.broken = False
 
     def add(self, fault: GtaError) -> None:
         """Note a fault, or each of several; one that is noted already counts once."""
@@ -56,6 +61,7 @@ class Faults:
             yield
         except GtaError as fault:
             self.add(fault)
+            self.broken = True
 
     def raise_any(self) -> None:
         """Raise what was noted.

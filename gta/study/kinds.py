@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from gta.errors import GtaError
 from gta.methods.registry import import_file
+from gta.study.faults import nearest
 
 if TYPE_CHECKING:
     from gta.study import Study
@@ -43,6 +44,10 @@ class Kind:
         inputs: files it is made of; the workflow makes them first.
         cells: whether its stanza lists runs (``cells:``); without, it sums up other tables.
         weights: whether it needs the trained weights of its runs.
+        masks: whether it needs object masks.
+        axes: whether ``groups``, ``rows`` and ``columns`` must hold every field in which its cells
+            differ, and some field lie down the table.
+        reference_columns: what the file of its stanza's ``reference`` must have.
     """
 
     name: ClassVar[str]
@@ -50,6 +55,9 @@ class Kind:
     inputs: ClassVar[tuple[Input, ...]] = ("metrics",)
     cells: ClassVar[bool] = True
     weights: ClassVar[bool] = False
+    masks: ClassVar[bool] = False
+    axes: ClassVar[bool] = False
+    reference_columns: ClassVar[tuple[str, ...]] = ()
 
     def check(self, spec: TableSpec) -> None:
         """Check a stanza; called when the config is read.
@@ -144,8 +152,10 @@ class StudyKinds(Mapping[str, Kind]):
         """
         kind = self.get(spec.kind)
         if kind is None:
-            there = ", ".join(name for name, other in self.items() if other.place == place)
-            raise GtaError(f"{where}.kind: there is no kind {spec.kind!r}; known: {there}")
+            there = [name for name, other in self.items() if other.place == place]
+            what = (f"there is no kind {spec.kind!r}", nearest(spec.kind, there))
+            told = "; ".join(filter(None, (*what, f"known: {', '.join(there)}")))
+            raise GtaError(told, where=f"{where}.kind")
         if kind.place != place:
             raise GtaError(f"{where}: kind {spec.kind} does not belong under {place}")
         if bool(spec.cells) != kind.cells:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from gta.study.run import CELL
-from gta.study.values import RUNS, SHOWS, TRAINS, WEIGHTS, Name, Rate, Strict, Title
+from gta.study.values import RUNS, SHOWS, TRAINS, WEIGHTS, Name, Rate, Strict, Title, distinct
 
 
 def _fields_of_cells(values: list[str]) -> list[str]:
@@ -20,7 +20,7 @@ def _fields_of_cells(values: list[str]) -> list[str]:
     return values
 
 
-CellFields = Annotated[list[str], AfterValidator(_fields_of_cells)]
+CellFields = Annotated[list[str], AfterValidator(_fields_of_cells), AfterValidator(distinct)]
 
 
 End = Literal["lowest", "highest"]
@@ -76,6 +76,14 @@ class TableSpec(Strict):
     reference: Annotated[str | None, SHOWS] = None
     recipe: Annotated[dict[str, Any], TRAINS] = {}
     weights: Annotated[bool | None, WEIGHTS] = None
+
+    @model_validator(mode="after")
+    def _axes_apart(self) -> TableSpec:
+        axes = [*self.groups, *self.rows, *self.columns]
+        for field in axes:
+            if axes.count(field) > 1:
+                raise ValueError(f"{field!r} stands in two of groups, rows and columns")
+        return self
 
 
 class Declarations(Strict):

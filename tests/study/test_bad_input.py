@@ -172,7 +172,7 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         (lambda c: override(c, mix=["cutmix"]), "overrides: there is no mix 'cutmix'"),
         (
             lambda c: c["methods"].update(gta={"reduce": "sum"}),
-            "methods.gta.reduce: unknown key; gta has: grid, lr, reduction, blocks",
+            "methods.gta.reduce: unknown key; did you mean 'reduction'?; gta has: grid, lr",
         ),
         (
             lambda c: c["methods"].update(bss={"reduction": "sum"}),
@@ -188,7 +188,7 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         ),
         (
             lambda c: c["methods"].update(gta={"blocks": "last"}),
-            "methods.gta.blocks: \"last\" should be 'all' or should be a list",
+            "methods.gta.blocks: \"last\" should be 'all' or 'global' or should be a list",
         ),
         (
             lambda c: c["recipe"].update(augment={"scale": [1, 0.5]}),

@@ -80,7 +80,8 @@ def test_what_only_places_or_shows_results_changes_no_digest(
 
 def test_captions_and_layout_change_no_digest(tiny_study: Study, workdir: Path) -> None:
     declared = yaml.safe_load(Path(tiny_study.config.tables_file).read_text(encoding="utf-8"))
-    declared["tables"]["table2"] |= {"caption": "Other words.", "title": "Other", "rows": ["rate"]}
+    axes = {"rows": ["rate"], "columns": ["method"]}
+    declared["tables"]["table2"] |= {"caption": "Other words.", "title": "Other", **axes}
     Path("tables.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
     assert changed(tiny_study, {"tables_file": "tables.yaml"}) == set()
 

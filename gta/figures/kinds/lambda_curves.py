@@ -54,6 +54,12 @@ class LambdaCurves(FigureKind):
                 "kind lambda draws one source, method and mix; declare a figure for each"
             )
 
+    def check_study(self, study: Study, name: str) -> None:
+        """Its method has a lambda."""
+        for method in sorted({run.method for run in study.runs_of(name)}):
+            if study.grid(method) == (0.0,):
+                raise ValueError(f"kind lambda draws accuracy over λ, and {method} has none")
+
     def content(self, study: Study, name: str, collected: Collected) -> Curves:
         """The means over seeds that the figure shows."""
         from gta.tables import gather, over_lambda

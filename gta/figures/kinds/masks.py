@@ -22,6 +22,7 @@ class Masks(FigureKind):
     name: ClassVar[str] = "masks"
     inputs: ClassVar[tuple[Input, ...]] = ("metrics", "source", "masks")
     weights: ClassVar[bool] = True
+    masks: ClassVar[bool] = True
 
     def settings(self, study: Study, name: str) -> dict[str, Any]:
         """The figure's ``figure_settings`` and ``segmentation``."""

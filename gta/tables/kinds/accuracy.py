@@ -27,6 +27,7 @@ class Accuracy(TableKind):
     inputs: ClassVar[tuple[Input, ...]] = ("metrics", "intervals")
     number: ClassVar[tuple[str, str] | None] = ("acc1_mean", "acc1_std")
     unnamed: ClassVar[str] = "ours"
+    reference_columns: ClassVar[tuple[str, ...]] = ("table", *CELL, "acc1_mean", "acc1_std")
 
     def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
         """As ``accuracy`` returns it."""
@@ -116,7 +117,7 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     across = spec.columns or ["rate"]
     named = [*spec.groups, *spec.rows]
     more = [f for f in CELL if f not in {*named, *across} and table[f].nunique() > 1]
-    down = [*named, *more]
+    down = [*named, *more] or ["method"]
     within = compared_within(study, name)
     highest = best(table, "acc1_mean", ["selection", *within])
     tied = tied_cells(table, ["selection", *within])

@@ -34,6 +34,13 @@ class Agreement(TableKind):
     inputs: ClassVar[tuple[Input, ...]] = ("metrics", "intervals")
     cells: ClassVar[bool] = False
 
+    def check_study(self, study: Study, name: str) -> None:
+        """Some table of accuracy has the paper's numbers."""
+        if not any(s.kind == "accuracy" and s.reference for s in study.tables.values()):
+            raise ValueError(
+                "kind agreement sums up tables of accuracy with a reference; the study has none"
+            )
+
     def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
         """As ``agreement`` returns it, of all tables of kind ``accuracy``."""
         names = [other for other, spec in study.tables.items() if spec.kind == "accuracy"]

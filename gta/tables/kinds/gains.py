@@ -27,6 +27,7 @@ class Gains(TableKind):
     """Accuracy, gain over ``baseline`` and attention mass, with intervals over seeds."""
 
     name: ClassVar[str] = "gains"
+    axes: ClassVar[bool] = True
     number: ClassVar[tuple[str, str] | None] = ("acc1_mean", "acc1_half")
 
     def check(self, spec: TableSpec) -> None:

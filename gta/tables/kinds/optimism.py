@@ -22,6 +22,16 @@ class Optimism(TableKind):
     name: ClassVar[str] = "optimism"
     cells: ClassVar[bool] = False
 
+    def check_study(self, study: Study, name: str) -> None:
+        """Some dataset has held-out images."""
+        infos = map(study.dataset_info, study.config.datasets)
+        if study.config.split.heldout == 0 and all(
+            info.counts is not None and not info.counts.heldout for info in infos
+        ):
+            raise ValueError(
+                "kind optimism compares with λ chosen on held-out images, and split.heldout is 0"
+            )
+
     def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
         """As ``optimism`` returns it."""
         return optimism(study, name, collected.metrics, collected.selected)

@@ -40,6 +40,7 @@ class Robustness(TableKind):
     name: ClassVar[str] = "robustness"
     inputs: ClassVar[tuple[Input, ...]] = ("metrics", "robustness")
     weights: ClassVar[bool] = True
+    axes: ClassVar[bool] = True
     number: ClassVar[tuple[str, str] | None] = ("corrupted_acc1", "corrupted_acc1_std")
 
     def check(self, spec: TableSpec) -> None:
@@ -47,14 +48,6 @@ class Robustness(TableKind):
         methods = {method for cells in spec.cells for method in cells.method}
         if spec.baseline not in methods:
             raise ValueError(f"baseline: {spec.baseline!r} is not one of the table's methods")
-
-    def check_study(self, study: Study, name: str) -> None:
-        """The weights of its runs are kept."""
-        if study.config.keep_weights == "none":
-            raise ValueError(
-                "kind robustness needs trained weights, but the config keeps none; "
-                "set keep_weights: figures, or leave the table out"
-            )
 
     def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
         """A row for each selection and cell, a column for each of ``MEASURES`` and its ±.

@@ -33,22 +33,9 @@ class Segmentation(TableKind):
     name: ClassVar[str] = "segmentation"
     inputs: ClassVar[tuple[Input, ...]] = ("metrics", "segmentation")
     weights: ClassVar[bool] = True
+    masks: ClassVar[bool] = True
+    reference_columns: ClassVar[tuple[str, ...]] = ("model", "jaccard")
     number: ClassVar[tuple[str, str] | None] = ("jaccard", "jaccard_std")
-
-    def check_study(self, study: Study, name: str) -> None:
-        """The weights of its runs are kept, and there are masks to compare attention with."""
-        datasets = {run.dataset for run in study.runs_of(name)}
-        if study.config.segmentation.dataset is None and not any(map(study.has_masks, datasets)):
-            raise ValueError(
-                "kind segmentation needs object masks, which none of its datasets has "
-                f"({', '.join(sorted(datasets))}); give one masks, set segmentation.dataset, or "
-                "leave the table out"
-            )
-        if study.config.keep_weights == "none":
-            raise ValueError(
-                "kind segmentation needs trained weights, but the config keeps none; "
-                "set keep_weights: figures, or leave the table out"
-            )
 
     def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
         """As ``segmentation`` returns it."""

@@ -26,6 +26,7 @@ class Statistics(TableKind):
     name: ClassVar[str] = "statistics"
     inputs: ClassVar[tuple[Input, ...]] = ("stores",)
     cells: ClassVar[bool] = False
+    reference_columns: ClassVar[tuple[str, ...]] = ("dataset", *COUNTS)
 
     def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
         """As ``statistics`` returns it."""
