@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +51,7 @@ class ForbiddenError(GtaError):
     """A file that this user may not read."""
 
 
+@cache
 def schema(kind: Kind) -> pa.Schema:
     """The Arrow schema of a kind of file, without identity."""
     return schema_of(COLUMNS[kind])
@@ -88,10 +90,10 @@ def read_part(run_files: RunFiles, kind: Kind) -> pa.Table:
     path = run_files.path(kind)
     table = read_table(path)
     owner = (table.schema.metadata or {}).get(RUN.encode())
-    if owner is not None and owner != run_files.run.name.encode():
+    if owner is not None and owner != run_files.name.encode():
         other = owner.decode(errors="replace")
         raise DamagedError(f"belongs to another run, {other!r}", where=path)
-    conformed = _conform(table, COLUMNS[kind], path)
+    conformed = _conform(table, kind, path)
     if owner is None:
         raise DamagedError("does not say which run it belongs to", where=path)
     return conformed
@@ -113,10 +115,12 @@ def read_row(run_files: RunFiles) -> dict[str, Any]:
     return rows[0]
 
 
-def _conform(table: pa.Table, columns: Sequence[Column], path: Path) -> pa.Table:
-    """``table`` with exactly ``columns``, in their order."""
+def _conform(table: pa.Table, kind: Kind, path: Path) -> pa.Table:
+    """``table`` with exactly the columns of its kind, in their order."""
+    if table.schema.equals(schema(kind)):
+        return table.replace_schema_metadata()
     arrays = []
-    for column in columns:
+    for column in COLUMNS[kind]:
         position = table.schema.get_field_index(column.name)
         if position >= 0:
             arrays.append(_as_type(table.column(position), column, path))
@@ -124,7 +128,7 @@ def _conform(table: pa.Table, columns: Sequence[Column], path: Path) -> pa.Table
             arrays.append(pa.nulls(table.num_rows, column.type))
         else:
             raise OutdatedError(f"written by another version: lacks {column.name}", where=path)
-    return pa.table(arrays, schema=schema_of(columns))
+    return pa.table(arrays, schema=schema(kind))
 
 
 def _as_type(array: pa.ChunkedArray, column: Column, path: Path) -> pa.ChunkedArray:

@@ -48,7 +48,7 @@ def check_header(run_files: RunFiles) -> None:
     """
     path = run_files.weights
     metadata = read_header(path).get("__metadata__") or {}
-    if metadata.get("run") != run_files.run.name:
+    if metadata.get("run") != run_files.name:
         owner = metadata.get("run", "which its metadata do not name")
         raise DamagedError(f"belongs to another run, {owner}", where=path)
     if metadata.get("recipe_digest") != run_files.digest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gta.study.run import Run
@@ -28,9 +29,14 @@ class RunFiles:
     keeps_weights: bool
     job: str
 
+    @cached_property
+    def name(self) -> str:
+        """The run's name, made once for all of its paths."""
+        return self.run.name
+
     def folder(self, kind: str) -> Path:
         """The run's folder among the results of a kind, such as ``metrics`` or ``checkpoints``."""
-        return self.study_folder / kind / self.run.name
+        return self.study_folder / kind / self.name
 
     def path(self, kind: str) -> Path:
         """The run's file of a kind: Parquet, but for ``models``, which is safetensors."""
@@ -64,7 +70,7 @@ class RunFiles:
     @property
     def lock(self) -> Path:
         """The lock that the process holds that writes the run's results."""
-        return self.study_folder / "locks" / f"{self.run.name}.lock"
+        return self.study_folder / "locks" / f"{self.name}.lock"
 
     @property
     def log(self) -> Path:
