@@ -202,10 +202,20 @@ def test_data_sheets_times_a_share() -> None:
         of_datasheets(["b100"])
 
 
+def test_a_recipe_that_allows_tf32_is_counted_at_its_peak() -> None:
+    names = ["a100", "v100"]  # a V100 has no TF32
+    plain, rounded = (of_datasheets(names, 1.0, tf32) for tf32 in (False, True))
+    peaks = {(speed.name, speed.precision): speed.training / 1e12 for speed in rounded}
+    assert (peaks["A100", "float32"], peaks["V100 SXM2", "float32"]) == (156, 15.7)
+    halves = [speed for speed in plain if speed.precision != "float32"]
+    assert halves == [speed for speed in rounded if speed.precision != "float32"]
+
+
 def test_every_device_names_its_data_sheet() -> None:
     for info in ACCELERATORS.values():
         assert info.datasheet.startswith("https://")
         assert info.tflops["float16"] > info.tflops["float32"]
+        assert info.tf32 is None or info.tflops["float32"] <= info.tf32 < info.tflops["float16"]
 
 
 def test_runs_that_are_done_tell_the_speed(tiny_study: Study) -> None:

@@ -15,6 +15,8 @@ class AcceleratorInfo:
         tflops: dense peak by a recipe's precision, TFLOP/s: ``float32`` without tensor cores (as
             PyTorch computes it by default), the halves on tensor cores that accumulate in float32.
             A precision that it lacks is not there.
+        tf32: dense peak of float32 products that round to TF32 on tensor cores (a recipe's
+            ``tf32``), TFLOP/s; None for a card without them.
         datasheet: where the peaks stand. Where a sheet has them with structured sparsity only,
             these are half of its figures.
     """
@@ -22,6 +24,12 @@ class AcceleratorInfo:
     title: str
     tflops: MappingProxyType[str, float]
     datasheet: str
+    tf32: float | None = None
+
+    def peak(self, precision: str, tf32: bool = False) -> float:
+        """The peak of a precision that it has, TFLOP/s; of TF32 where that is allowed and there."""
+        rounded = self.tf32 if tf32 and precision == "float32" else None
+        return self.tflops[precision] if rounded is None else rounded
 
 
 # Share of the peak that training a ViT is taken to reach: an assumption, not a measurement.
@@ -55,28 +63,33 @@ ACCELERATORS: MappingProxyType[str, AcceleratorInfo] = MappingProxyType(
             "A10",
             _peaks(31.2, 125),
             f"{_NVIDIA}/Data-Center/a10/pdf/a10-datasheet.pdf",
+            tf32=62.5,
         ),
         "rtx3090": AcceleratorInfo(
             "RTX 3090",
             _peaks(35.6, 71),
             "https://www.nvidia.com/content/PDF/"
             "nvidia-ampere-ga-102-gpu-architecture-whitepaper-v2.pdf",
+            tf32=35.6,
         ),
         "rtx4090": AcceleratorInfo(
             "RTX 4090",
             _peaks(82.6, 165.2),
             "https://images.nvidia.com/aem-dam/Solutions/geforce/ada/"
             "nvidia-ada-gpu-architecture.pdf",
+            tf32=82.6,
         ),
         "a100": AcceleratorInfo(
             "A100",
             _peaks(19.5, 312),
             f"{_NVIDIA}/Data-Center/a100/pdf/nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf",
+            tf32=156,
         ),
         "h100": AcceleratorInfo(
             "H100 SXM",
             _peaks(67, 989),
             "https://resources.nvidia.com/en-us-tensor-core/nvidia-tensor-core-gpu-datasheet",
+            tf32=494.5,
         ),
     }
 )

@@ -97,7 +97,8 @@ def plan(
     # too small a model waits for the GPU's launches, which no peak tells: only if asked for
     small = min(estimator.each(run)[0].forward for run in study.runs) < SMALL
     names = on or ([] if small else [*ACCELERATORS])
-    speeds = plans.of_datasheets(names, utilisation) + plans.of_runs(estimator, done)
+    tf32 = _tf32(study)
+    speeds = plans.of_datasheets(names, utilisation, tf32) + plans.of_runs(estimator, done)
     calibration = _measured(study, estimator, device) if measure else None
     if calibration is not None:
         speeds.append(calibration.speed)
@@ -120,6 +121,11 @@ def plan(
     for dataset, size in estimator.sizes.items():
         if size is None:
             print(f"{dataset}: not prepared, its size is not known: its tests and store are not in")
+
+
+def _tf32(study: Study) -> bool:
+    """Whether every recipe lets a GPU round float32 products to TF32."""
+    return all(study.recipe(run).tf32 for run in study.runs)
 
 
 def _measured(study: Study, estimator: Estimator, device: str) -> Calibration:
@@ -195,7 +201,8 @@ def _show_hours(study: Study, hours: Hours, count: int) -> None:
         print(NOTHING)
         return
     used = {study.recipe(run).precision for run in study.runs}
-    headings = [f"{precision}{' *' * (precision in used)}" for precision in PRECISIONS]
+    named = {"float32": "float32 (TF32)"} if _tf32(study) else {}
+    headings = [f"{named.get(one, one)}{' *' * (one in used)}" for one in PRECISIONS]
     on = "one device" if count == 1 else f"{count:,} devices"
     title = f"Time on {on} for what is left (* the recipe's precision)"
     table = table_of(title, ["device", "basis"], headings)

@@ -53,8 +53,15 @@ class Speed:
         return max(ends)
 
 
-def of_datasheets(names: Iterable[str], utilisation: float = UTILISATION) -> list[Speed]:
+def of_datasheets(
+    names: Iterable[str], utilisation: float = UTILISATION, tf32: bool = False
+) -> list[Speed]:
     """Devices by name, at an assumed share of their peaks; one entry for each precision.
+
+    Args:
+        names: of ``gta.catalog.ACCELERATORS``.
+        utilisation: share of the peak that training, sources and tests reach.
+        tf32: whether float32 products may round to TF32, as the recipe's ``tf32`` says.
 
     Raises:
         GtaError: if a device is not known.
@@ -64,9 +71,9 @@ def of_datasheets(names: Iterable[str], utilisation: float = UTILISATION) -> lis
         if name not in ACCELERATORS:
             raise GtaError(f"there is no device {name!r}; known: {', '.join(ACCELERATORS)}")
         info = ACCELERATORS[name]
-        for precision, tflops in info.tflops.items():
+        for precision in info.tflops:
             basis = f"estimate: {100 * utilisation:g} % of its peak"
-            rate = utilisation * tflops * 1e12
+            rate = utilisation * info.peak(precision, tf32) * 1e12
             speeds.append(Speed(info.title, precision, basis, rate, rate, rate))
     return speeds
 
