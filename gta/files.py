@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import glob
 import hashlib
+import json
 import os
 import platform
 import secrets
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from errno import EACCES, ENOSPC, EROFS
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -147,6 +149,12 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise GtaError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def json_digest(content: Any) -> str:
+    """SHA-256 of a JSON value, its keys sorted."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def put_away(path: Path) -> Path:

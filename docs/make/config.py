@@ -11,7 +11,8 @@ from typing import Any
 
 from docs.make import stamp
 from docs.make.page import DOCS, ROOT, fill, markdown_row
-from gta.study.config import HUB, RANDAUGMENT, SHA256
+from gta.study.own import HUB, SHA256
+from gta.study.recipe import RANDAUGMENT
 from gta.study.schema import as_text, study_schema, tables_schema
 from gta.study.values import CHANGE, METHOD_NAME, NAME
 

@@ -122,7 +122,7 @@ class Estimator:
         """
         wanted = frozenset(runs)
         found = []
-        for pack in self.study.possible_packs:
+        for pack in self.study.jobs.possible:
             together: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
             for run in pack.runs:
                 if run in wanted:

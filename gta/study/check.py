@@ -12,9 +12,9 @@ from gta.catalog.shapes import Shape, shape_of
 from gta.errors import GtaError
 from gta.methods.readings import TapRequest
 from gta.study.check_tables import check_tables
-from gta.study.config import Recipe
 from gta.study.faults import ConfigError, Faults, listed, nearest
 from gta.study.load import merge, validate
+from gta.study.recipe import Recipe
 from gta.study.run import Run, cell_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def _check_part(study: Study, file: str, key: str, recipe: dict[str, Any]) -> No
         GtaError: as ``validate``.
     """
     whole = merge(study.config.recipe.model_dump(), recipe)
-    validate(Recipe, whole, [Path(file)], under=(*key.split("."), "recipe"))
+    files = [Path(file)] if Path(file).is_file() else []  # none if the config has no file
+    validate(Recipe, whole, files, under=(*key.split("."), "recipe"))
 
 
 def _check_runs(study: Study, faults: Faults) -> None:

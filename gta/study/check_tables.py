@@ -97,29 +97,12 @@ def _masks(study: Study, name: str) -> Found:
     if not study.kind(name).masks or study.config.segmentation.dataset is not None:
         return
     datasets = sorted({run.dataset for run in study.runs_of(name)})
-    if datasets and not any(may_have_masks(study, dataset) for dataset in datasets):
+    if datasets and not any(study.has_masks(dataset) for dataset in datasets):
         yield (
             "",
             f"needs object masks, and none of {', '.join(datasets)} has any; set "
             "segmentation.dataset: voc12, add masks (docs/data.md), or leave it out",
         )
-
-
-def may_have_masks(study: Study, dataset: str) -> bool:
-    """Whether a dataset has object masks, as far as it can be told without reading its images."""
-    info = study.dataset_info(dataset)
-    if dataset not in study.config.own_datasets:
-        return info.masks
-    place = study.placed_folder(dataset)
-    try:
-        if place.is_file():
-            with place.open(encoding="utf-8-sig", newline="") as file:
-                return "mask" in next(csv.reader(file), [])
-        if place.is_dir():
-            return any(path.is_dir() for path in (place / "masks", *place.glob("*/masks")))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        pass
-    return True  # not on this machine; preparing it will tell
 
 
 def _baseline(study: Study, name: str) -> Found:

@@ -10,9 +10,10 @@ from typing import Any, cast
 from gta.errors import GtaError
 from gta.methods import METHODS, Method, load_method, settings_model, settings_of
 from gta.methods.combined import SIGN, Combined, combine
-from gta.study.config import Config, MethodSettings
+from gta.study.config import Config
 from gta.study.faults import Faults, nearest
 from gta.study.load import file_of, read_yaml, validate
+from gta.study.own import MethodSettings
 from gta.study.points import LR, Point, points_of, values_of
 
 TRIED = {"grid", "lr"}  # keys of a method that are not settings of its class

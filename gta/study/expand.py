@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, product
 from operator import itemgetter
@@ -15,7 +15,7 @@ from gta.study.config import Config
 from gta.study.faults import Faults, listed, nearest
 from gta.study.heads import head_fault
 from gta.study.kinds import Place, StudyKinds
-from gta.study.run import Run
+from gta.study.run import RUN_FIELDS, Run
 from gta.study.tables import Cells, Declarations, TableSpec
 
 FileOf = Callable[..., str]  # the file that sets a key, for messages
@@ -244,6 +244,26 @@ class Expanded:
     runs: dict[str, frozenset[Run]]
     owner: dict[Run, str]
     of_cell: dict[Cell, tuple[Run, ...]]
+
+    def require(self, run: Run, study: str) -> None:
+        """Check that a run is one of these.
+
+        Raises:
+            GtaError: it is not; the message names the first field that no run has together with
+                the fields before it, and the values that there are.
+        """
+        if run in self.owner:
+            return
+        left: Iterable[Run] = self.sorted_runs()
+        for field in RUN_FIELDS:
+            alike = [other for other in left if getattr(other, field) == getattr(run, field)]
+            if not alike:
+                there = ", ".join(dict.fromkeys(other.text(field) for other in left))
+                raise GtaError(
+                    f"study {study} has no run {run.name}: {field} is {run.text(field)}, not "
+                    f"one of {there}"
+                )
+            left = alike
 
     def sorted_runs(self) -> tuple[Run, ...]:
         """All runs in their order, cell by cell: sorting them all takes a study's longest time."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gta.study.config import Config, Override
+from gta.study.config import Config
 from gta.study.load import read_configs, read_yaml
 from gta.study.run import RUN_FIELDS, Run
+from gta.study.sections import Override
 from gta.study.tables import TableSpec
 
 Settled = tuple[Config, dict[str, Any]]  # a config, and its content as a file holds it

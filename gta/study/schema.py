@@ -14,9 +14,11 @@ from pydantic_core import core_schema
 
 from gta.catalog import ARCHITECTURES, DATASETS, MIXES, SOURCES
 from gta.methods import METHODS, Method, settings_model
-from gta.study.config import Config, MethodSettings, Recipe
+from gta.study.config import Config
 from gta.study.docstrings import attributes_of, summary_of
 from gta.study.kinds import discover
+from gta.study.own import MethodSettings
+from gta.study.recipe import Recipe
 from gta.study.run import RUN_FIELDS
 from gta.study.tables import Declarations
 from gta.study.values import CHANGE

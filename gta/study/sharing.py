@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gta.study.config import Recipe
+from gta.study.recipe import Recipe
 from gta.study.run import Run
 
 

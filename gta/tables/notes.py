@@ -11,7 +11,7 @@ import pandas as pd
 from gta.methods import METHODS
 from gta.study import Run, Study, TableSpec
 from gta.study.commands import command
-from gta.study.config import COMPUTING
+from gta.study.recipe import COMPUTING
 from gta.study.run import CELL, cell_of
 from gta.tables.anova import LEVEL
 from gta.tables.intervals import BASELINE
@@ -33,7 +33,7 @@ def method_notes(study: Study, methods: Iterable[str]) -> list[str]:
         lambdas = ", ".join(f"{lam:g}" for lam in study.grid(method))
         for name, values in study.methods.tuned_grids(method).items():
             lambdas += f"; {name} {', '.join(f'{value:g}' for value in values)}"
-        settings = study.method_settings(method)
+        settings = study.methods.settings(method)
         own = "".join(f"; {key} {_text(value)}" for key, value in settings.items())
         weighed = study.methods.lam_of(method)
         own += f"; λ of the {weighed}" if weighed not in {"", *map(str, settings.values())} else ""

@@ -192,7 +192,7 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         ),
         (
             lambda c: c["recipe"].update(augment={"scale": [1, 0.5]}),
-            "recipe.augment.scale: 1 to 0.5 is no range",
+            "recipe.augment.scale: 1 to 0.5 is not a range",
         ),
         (
             lambda c: c["methods"].update(finetune={"grid": [1]}),

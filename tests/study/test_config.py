@@ -8,8 +8,8 @@ import pytest
 
 from gta.errors import GtaError
 from gta.study import Study
-from gta.study.config import COMPUTING, Recipe
 from gta.study.load import merge
+from gta.study.recipe import COMPUTING, Recipe
 
 
 @pytest.mark.parametrize("size", [None, 1, 100, "auto"])

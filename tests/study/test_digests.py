@@ -27,7 +27,7 @@ def test_keys_that_came_later_leave_older_results_valid(
     tiny_study: Study, method: str, mix: str, digest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Digests from before there was a base mix, repeated augmentation and a warm-up rate."""
-    monkeypatch.setattr("gta.study.RECIPE_VERSION", 1)
+    monkeypatch.setattr("gta.study.recipes.RECIPE_VERSION", 1)
     study = Study({**tiny_study.content, "tables": ["table5"]})
     run = next(run for run in study.runs if (run.method, run.mix) == (method, mix))
     assert study.digest(run).startswith(digest)
@@ -118,13 +118,13 @@ def test_method_settings_are_passed_on_as_given(tiny_study: Study) -> None:
         "bss": None,
     }
     study = Study({**tiny_study.content, "tables": ["table2", "table3"], "methods": methods})
-    assert study.method_settings("l2_sp") == {"head": 0.02}
-    assert study.method_settings("block_guide") == {
+    assert study.methods.settings("l2_sp") == {"head": 0.02}
+    assert study.methods.settings("block_guide") == {
         "reduction": "mean",
         "blocks": [1, 2],
         "tokens": "patches",
     }
-    assert study.method_settings("bss") == study.method_settings("gta") == {}
+    assert study.methods.settings("bss") == study.methods.settings("gta") == {}
     assert study.grid("bss") == (0.0001, 0.001, 0.01)
 
 

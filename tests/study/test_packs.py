@@ -65,7 +65,7 @@ def test_packing_of_the_mini_study(tiny_study: Study) -> None:
     assert pack.name == "dataset=mini_near/rate=15/seed=0"
     assert {(run.dataset, run.rate, run.seed) for run in pack.runs} == {("mini_near", 15.0, 0)}
     assert len(pack.runs) == 8
-    assert len(study.pack_groups) == 1
+    assert len(study.jobs.groups) == 1
 
 
 def test_a_table_on_one_data_set_needs_a_rule_of_its_own(tiny_study: Study) -> None:
@@ -77,7 +77,7 @@ def test_a_table_on_one_data_set_needs_a_rule_of_its_own(tiny_study: Study) -> N
             "restrict": {"table5": {"datasets": ["mini_near"]}},
         }
     )
-    assert [set(group.wildcards["dataset"]) for group in study.pack_groups] == [
+    assert [set(group.wildcards["dataset"]) for group in study.jobs.groups] == [
         {"mini_far"},
         {"mini_near"},
     ]

@@ -151,10 +151,10 @@ def test_methods_and_lambdas_share_jobs_that_see_the_same_batches(paper: Study) 
     assert Counter(len(pack.runs) for pack in paper.packs) == {21: 30, 13: 30, 5: 90}
     for pack in paper.packs:
         assert len({batch_key(run, paper.recipe(run)) for run in pack.runs}) == 1
-    assert len(paper.pack_groups) == 4  # as many rules as Snakemake needs
+    assert len(paper.jobs.groups) == 4  # as many rules as Snakemake needs
     alone = Study({**paper.content, "pack": []})
     assert len(alone.packs) == 1470
-    assert len(alone.pack_groups) == 1
+    assert len(alone.jobs.groups) == 1
 
 
 def test_weights_are_kept_for_table4_and_the_attention_figures(paper: Study) -> None:

@@ -17,7 +17,7 @@ from gta.data import store as stores
 from gta.errors import GtaError
 from gta.results import State
 from gta.study import Run, Study
-from gta.study.config import COMPUTING
+from gta.study.recipe import COMPUTING
 from gta.tables import Page, accuracy, accuracy_page, select
 from gta.tables.layout import Cell, title_of
 from gta.tables.notes import method_notes, recipe_note

@@ -13,7 +13,7 @@ import torch
 from gta.data.batches.augment import Evaluator
 from gta.data.store import VOID, Store, write
 from gta.models.vit import create
-from gta.study.config import Recipe
+from gta.study.recipe import Recipe
 from gta.train import evaluate as module
 from gta.train.evaluate import Evaluated, evaluate_each
 from tests.support.samples import CLASSES, random_items

@@ -9,7 +9,7 @@ from math import ceil
 from gta.workflow.options import for_family
 
 # The training rules by name: one a shape of pack, so their number depends on the study.
-TRAINING = {f"train_{number}": group for number, group in enumerate(study.pack_groups)}
+TRAINING = {f"train_{number}": group for number, group in enumerate(study.jobs.groups)}
 # Snakemake reads these once, when the first rule is defined.
 for option in ("overwrite_threads", "overwrite_resources"):
     given = getattr(workflow.resource_settings, option)

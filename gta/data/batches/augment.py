@@ -25,7 +25,7 @@ from gta.data.batches.device_randaugment import Program, compile_program, execut
 from gta.data.batches.randaugment import Operation, RandAugment
 from gta.data.seeds import Stream, derive
 from gta.errors import GtaError
-from gta.study.config import Augment, Evaluation, Recipe
+from gta.study.recipe import Augment, Evaluation, Recipe
 
 Pixels = NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # top, left, height, width

@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as F
 from gta.data.batches.augment import LONGEST, Augmenter, Evaluator, _random_box
 from gta.data.seeds import Stream, derive
 from gta.errors import GtaError
-from gta.study.config import Recipe
+from gta.study.recipe import Recipe
 
 SIDE = 16
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)

@@ -16,7 +16,7 @@ from gta.data.batches.loader import AHEAD, Loader, evaluation_batches, loader_wo
 from gta.data.batches.sampler import BatchStream
 from gta.data.store import Item, Store, write
 from gta.errors import GtaError
-from gta.study.config import Recipe
+from gta.study.recipe import Recipe
 
 BATCH = 10  # more than a thread takes at a time, and no divisor of the images
 VIEWS = {"crop": "random_resized_crop", "flip": 0.5, "randaugment": "rand-m9-mstd0.5-inc1"}

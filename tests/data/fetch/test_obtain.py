@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-import gta.study
+import gta.study.inputs
 from gta.catalog import DATASETS, Counts, DatasetInfo
 from gta.data.fetch.obtain import fetch_archives, obtain
 from gta.data.prepare import prepare
@@ -77,7 +77,7 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> dict[str, DatasetInfo]:
         else info
         for name, info in DATASETS.items()
     }
-    monkeypatch.setattr(gta.study, "DATASETS", known)
+    monkeypatch.setattr(gta.study.inputs, "DATASETS", known)
     return known
 
 
