@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy", "pandas", "pyarrow", "snakemake")
+SHARED = ": other programs shared the machine; wall clock means little then, CPU time some"
 
 
 def cores() -> int:
@@ -22,12 +23,13 @@ def describe() -> dict[str, str]:
     """Hardware, versions and commit, by their names."""
     import torch
 
+    load = os.getloadavg()[0]
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     about = {
         "CPU": f"{_cpu()}, {cores()} cores, {memory:.0f} GiB",
         "CPU extensions": torch.backends.cpu.get_cpu_capability(),
         "GPU": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
-        "Load before": f"{os.getloadavg()[0]:.1f}",
+        "Load before": f"{load:.1f}{SHARED if load > 1 else ''}",
         "System": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
     }
