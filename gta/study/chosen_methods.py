@@ -69,7 +69,8 @@ class StudyMethods(Mapping[str, type[Method]]):
         self._parts: dict[str, tuple[str, ...]] = {}
         for name in combined_names(config):
             alone = {one: cls for one, cls in self._classes.items() if one not in config.variants}
-            place = "methods" if name in config.methods else "extra_methods"
+            places = {"methods": config.methods, "extra_methods": config.extra_methods}
+            place = next((key for key, names in places.items() if name in names), "own_tables")
             try:
                 self._classes[name] = combine(name, alone)
             except GtaError as error:
@@ -222,9 +223,10 @@ class StudyMethods(Mapping[str, type[Method]]):
 
 def combined_names(config: Config) -> list[str]:
     """The combinations that a config names."""
-    return [
-        name for name in dict.fromkeys([*config.methods, *config.extra_methods]) if SIGN in name
-    ]
+    stanzas = {**config.own_tables, **config.own_figures}.values()
+    shown = [name for stanza in stanzas for cells in stanza.cells for name in cells.method]
+    names = dict.fromkeys([*config.methods, *config.extra_methods, *shown])
+    return [name for name in names if SIGN in name]
 
 
 def checked_settings(

@@ -26,6 +26,7 @@ def order_of(study: Study, name: str) -> dict[str, list[Any]]:
     """
     spec: TableSpec = study.specs[name]
     methods = [method for cells in spec.cells for method in cells.method] or list(study.methods)
+    every = list(dict.fromkeys([*methods, *study.config.extra_methods, *study.methods]))
     roles = [role for cells in spec.cells for role in cells.source] or list(study.config.sources)
     sources = [study.config.sources[role] for role in roles]
     return {
@@ -33,8 +34,8 @@ def order_of(study: Study, name: str) -> dict[str, list[Any]]:
         "dataset": study.config.datasets,
         "evaluated_on": study.config.datasets,
         "source": list(dict.fromkeys(sources)),
-        "method": list(dict.fromkeys([*methods, *study.config.extra_methods])),
-        "model": list(dict.fromkeys([PRETRAINED, *methods, *study.config.extra_methods])),
+        "method": every,
+        "model": [PRETRAINED, *every],
         "mix": list(MIXES),
         "rate": study.config.rates,
     }

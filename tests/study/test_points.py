@@ -68,6 +68,13 @@ def test_other_runs_keep_names_and_digests(study: Study, tiny_study: Study) -> N
     assert all(study.digest(run) == tiny_study.digest(run) for run in tiny_study.runs)
 
 
+def test_a_table_of_ones_own_may_name_a_combination(tiny_config: dict[str, Any]) -> None:
+    cells = [{"source": ["main"], "method": ["finetune", "gta+bitfit"]}]
+    table = {"kind": "accuracy", "title": "T", "caption": "c", "cells": cells}
+    runs = Study(merge(tiny_config, {"own_tables": {"own": table}})).runs_of("own")
+    assert {run.method for run in runs} == {"finetune", "gta+bitfit"}
+
+
 def test_settings_of_parts_reach_method_and_digest(
     study: Study, tiny_config: dict[str, Any]
 ) -> None:
