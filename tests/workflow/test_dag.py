@@ -54,7 +54,7 @@ TRAINING_JOBS = {
 }
 
 
-@pytest.mark.parametrize("files", discover(ROOT / "config"), ids=lambda files: files[-1].stem)
+@pytest.mark.parametrize("files", list(discover(ROOT / "config")), ids=lambda files: files[-1].stem)
 def test_dry_run_needs_no_archive_and_no_weights(folder: Path, files: tuple[Path, ...]) -> None:
     done = snakemake(folder, "-n", "-q", "rules", "--configfile", *map(str, files))
     assert done.returncode == 0, done.stderr
