@@ -65,7 +65,7 @@ notebooks: $(INSTALLED) ## open the notebooks in JupyterLab
 	$(IN_VENV) jupyter lab notebooks
 
 test: $(INSTALLED) ## run the tests
-	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 test-slow: $(INSTALLED) ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -m slow

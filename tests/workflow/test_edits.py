@@ -14,6 +14,9 @@ from gta.errors import GtaError
 from gta.study import Run, Study
 from tests.support.staged import KEYS, STUDY, TABLES, StagedStudy
 
+# One worker runs them all: the study that they start from takes longest.
+pytestmark = pytest.mark.xdist_group("edits")
+
 DATASETS = ["mini_near", "mini_far"]
 SPEC = TABLES["tables"]["small"]
 TWO: dict[str, Any] = {**STUDY, "datasets": DATASETS}

@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+# One worker runs them all: the study that they start from takes longest.
+pytestmark = pytest.mark.xdist_group("rerun")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 TABLES = {

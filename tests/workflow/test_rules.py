@@ -23,7 +23,9 @@ from gta.study import RUN_FIELDS, Study
 from tests.support.staged import ROOT, TABLES
 
 Rules = dict[str, Any]
-PACKS = list(chain.from_iterable(combinations(RUN_FIELDS, n) for n in range(len(RUN_FIELDS) + 1)))
+# Packs of up to two fields, and of all but one or none, of the 128 that there are.
+SIZES = (0, 1, 2, len(RUN_FIELDS) - 1, len(RUN_FIELDS))
+PACKS = list(chain.from_iterable(combinations(RUN_FIELDS, n) for n in SIZES))
 
 
 @pytest.fixture
@@ -57,7 +59,6 @@ def test_what_is_set_for_train_holds_for_every_training_rule_of_every_pack(
 ) -> None:
     signal = Resources.parse(["slurm_extra=--signal=TERM@120"], allow_expressions=True)
     gpu = Resources.parse(["constraint=a100"], allow_expressions=True)
-    assert len(PACKS) == 128
     most = 0
     for pack in PACKS:
         rules = read(
