@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import nan
 from typing import Any
 
@@ -15,8 +15,7 @@ from gta.interface import StudyResults
 from gta.interface.study_results import Rule
 from gta.study.run import CELL, POINT
 from gta.tables.anova import two_way
-
-SECTIONS = ("recipe", "overrides", "methods", "split", "images", "procedural", "sources", "seeds")
+from gta.tables.other_study import differing_keys
 
 
 def compare(one: StudyResults, other: StudyResults, rule: Rule = "heldout") -> pd.DataFrame:
@@ -88,18 +87,4 @@ def _right(
 
 def recipe_differences(one: StudyResults, other: StudyResults) -> list[tuple[str, Any, Any]]:
     """Keys of the configs that decide numbers and differ: key, first value, second value."""
-    a, b = (
-        dict(_flat({section: study.config.get(section) for section in SECTIONS}))
-        for study in (one, other)
-    )
-    return [
-        (key, a.get(key), b.get(key)) for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)
-    ]
-
-
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for name, below in value.items():
-            yield from _flat(below, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, value
+    return differing_keys(one.config, other.config)

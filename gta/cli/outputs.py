@@ -147,7 +147,7 @@ def show_tables(
         frame, page = tables.make(study, name, collected)
         if selection and "selection" in frame:
             frame = frame[frame["selection"] == selection]
-            page = tables.lay_out(study, name, frame)
+            page = tables.lay_out(study, name, frame, collected)
         if as_json or form is Format.json:
             rows[name] = json.loads(frame.to_json(orient="records"))
         elif form is Format.csv:

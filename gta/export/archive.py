@@ -131,8 +131,10 @@ def import_archive(
             os.link(unpacked / name, folder / name)  # never replaces a file
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
+    if not new:  # all of it was here already
+        return manifest | {"new": 0}
     record = folder / IMPORTS / f"{archive.stem}-{manifest['written_at'][:10]}.json"
-    files.write_text(record, json.dumps(manifest, indent=1) + "\n")
+    files.write_text(record, json.dumps(manifest | {"brought": new}, indent=1) + "\n")
     return manifest | {"new": len(new)}
 
 

@@ -60,7 +60,8 @@ def details(
         selection, None if it is missing) and ``runs``: ``lam`` (text where more is tuned),
         ``seed``, ``acc1``, ``heldout`` (percent; None where there is none), ``seconds`` (how long
         it took), ``log`` (of its job, from the page's folder; empty where there is none), ``state``
-        (why a number or a curve is not there, else empty) and ``curve``, as ``thin`` returns it.
+        (why a number or a curve is not there, else empty), ``imported`` (from which machine; empty
+        if trained here) and ``curve``, as ``thin`` returns it.
     """
     took = results.read_collected(study, "seconds")[[*IDENTITY, "seconds"]]
     columns = [*IDENTITY, "acc1", "heldout_acc1", "seconds"]
@@ -81,7 +82,11 @@ def details(
             "title": title(study, cell),
             "key": key(cell),
             "chosen": chosen[cell],
-            "runs": [_run(study, run, metrics.get(run), states.get(run), points) for run in runs],
+            "runs": [
+                _run(study, run, metrics.get(run), states.get(run), points)
+                | {"imported": str(collected.imported.get(run, ""))}
+                for run in runs
+            ],
         }
         for cell, runs in cells_of(study).items()
     ]

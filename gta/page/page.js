@@ -169,7 +169,7 @@ async function openCell(cell) {
   dialog.showModal();
   dialog.scrollTop = 0;
   const runs = dialog.clientWidth < NARROW ? runsList(found) : runsTable(found);
-  byId("detail-runs").replaceChildren(runs, ...stateLines(found.runs));
+  byId("detail-runs").replaceChildren(runs, ...importedLines(found.runs), ...stateLines(found.runs));
   await draw(found.runs);
 }
 
@@ -261,13 +261,29 @@ function took(run) {
   return run.log ? make("a", { href: run.log, target: "_blank" }, text) : text;
 }
 
+/** The test accuracy of a run, marked where it came from another machine. */
+function tested(run) {
+  const mark = run?.imported ? [make("i", { title: `imported from ${run.imported}` }, "⇣")] : [];
+  return make("td", {}, number(run?.acc1 ?? null), ...mark);
+}
+
+/** Where runs came from that were not trained here, those alike in one line. */
+function importedLines(runs) {
+  const alike = Map.groupBy(runs.filter((run) => run.imported), (run) => run.imported);
+  return [...alike].map(([origin, members]) => {
+    const who = members.length === runs.length ? "all of these runs" : members.map(named).join("; ");
+    return make("p", { className: "notes" }, `⇣ imported from ${origin}: ${who}`);
+  });
+}
+
 /** A row a run, for narrow windows. */
 function runsList(found) {
   const rows = found.runs.map((run) => {
     const said = chosenBy(found, run.lam);
-    const cells = [run.seed, number(run.acc1), number(run.heldout), took(run)];
+    const cells = [number(run.heldout), took(run)].map((cell) => make("td", {}, cell));
     const name = make("th", { scope: "row" }, run.lam ? String(run.lam) : "none");
-    return make("tr", { className: said ? "chosen" : "", title: said }, name, ...cells.map((cell) => make("td", {}, cell)));
+    const seed = make("td", {}, run.seed);
+    return make("tr", { className: said ? "chosen" : "", title: said }, name, seed, tested(run), ...cells);
   });
   const heads = ["λ", "seed", "test", "held-out", "took"];
   const list = table([heads.map((head) => [head])], rows);
@@ -283,10 +299,10 @@ function runsTable(found) {
   const lambdas = [...new Set(runs.map((run) => run.lam))];
   const rows = lambdas.map((lam) => {
     const members = seeds.map((seed) => runs.find((run) => run.lam === lam && run.seed === seed));
-    const cells = ["acc1", "heldout"].flatMap((measure) => {
-      const values = members.map((run) => run?.[measure] ?? null);
-      return [...values, mean(values)].map((value) => make("td", {}, number(value)));
-    });
+    const [acc1, heldout] = ["acc1", "heldout"].map((measure) => members.map((run) => run?.[measure] ?? null));
+    const means = [acc1, heldout].map((values) => make("td", {}, number(mean(values))));
+    const judged = heldout.map((value) => make("td", {}, number(value)));
+    const cells = [...members.map(tested), means[0], ...judged, means[1]];
     const said = chosenBy(found, lam);
     return make(
       "tr",

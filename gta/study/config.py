@@ -17,7 +17,15 @@ from gta.study.own import OwnDataset, OwnKind, OwnMethod, OwnSource, Sha256, Var
 from gta.study.recipe import MOST_ITERATIONS, Recipe, known_architecture
 from gta.study.robustness import Robustness
 from gta.study.run import RUN_FIELDS
-from gta.study.sections import Images, Override, Procedural, Restriction, Split, Tune
+from gta.study.sections import (
+    Images,
+    Override,
+    Procedural,
+    Reference,
+    Restriction,
+    Split,
+    Tune,
+)
 from gta.study.tables import TableSpec
 from gta.study.values import (
     DATA,
@@ -87,6 +95,8 @@ class Config(Strict):
         figures: names of figures to make.
         restrict: tables and figures on fewer datasets or rates; ``null`` in an overlay lifts all.
         tables_file: where tables and figures are declared.
+        reference: a study in place of the paper in tables of accuracies; differences of recipe and
+            data are said. Left out: the paper.
         keep_weights: which trained weights are kept: ``none``, those that tables and ``figures``
             need, or ``all``.
         figure_settings: which images figures show.
@@ -125,6 +135,7 @@ class Config(Strict):
     figures: Annotated[list[Name], AfterValidator(distinct), RUNS] = []
     restrict: Annotated[dict[Name, Restriction], LIFTED, RUNS] = {}
     tables_file: Annotated[str, RUNS] = "config/tables.yaml"
+    reference: Annotated[Reference | None, SHOWS] = None
     keep_weights: Annotated[Literal["none", "figures", "all"], WEIGHTS] = "figures"
     figure_settings: Annotated[Figures, SHOWS] = Figures()
     segmentation: Annotated[Segmentation, MEASURES] = Segmentation()

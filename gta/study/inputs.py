@@ -107,6 +107,12 @@ class StudyInputs:
         places = [folder / f"{name}.csv" for folder in self.reference_folders]
         return next((path for path in places if path.is_file()), places[0])
 
+    @property
+    def reference_study(self) -> Path | None:
+        """The results folder of the study that stands in place of the paper, if one does."""
+        reference = self.config.reference
+        return None if reference is None else self.resolve(reference.study)
+
     def resolve(self, path: str) -> Path:
         """A path that the config gives, relative to the project's folder."""
         return resolve(path, self.root)

@@ -71,6 +71,16 @@ class Tune(Strict):
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(distinct)]
 
 
+class Reference(Strict):
+    """A study whose numbers stand beside the study's own, in place of the paper's.
+
+    Attributes:
+        study: its results folder, as ``results/other``.
+    """
+
+    study: Title
+
+
 class Procedural(Strict):
     """The rendered datasets: seed and, for quick trials, size.
 

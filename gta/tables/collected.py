@@ -14,10 +14,12 @@ from gta import results
 from gta.data.store import Store
 from gta.errors import GtaError
 from gta.results import State
+from gta.results.imports import ImportedFrom, imported_runs
 from gta.study import Run, Study
 from gta.tables.intervals import INTERVALS, read_intervals
 from gta.tables.kinds import TableKind
 from gta.tables.missing import UNCOLLECTED
+from gta.tables.other_study import open_reference, reference_cells
 from gta.tables.reference import read_reference
 from gta.tables.selection import ACCURACIES, gather, select
 
@@ -53,6 +55,11 @@ class Collected:
     def states(self) -> dict[Run, State]:
         """Why runs of the study are not among the metrics."""
         return states_of_missing(self.study, self.metrics)
+
+    @cached_property
+    def imported(self) -> dict[Run, ImportedFrom]:
+        """The runs that came from another machine in an archive, and from which."""
+        return imported_runs(self.study)
 
     @cached_property
     def selected(self) -> pd.DataFrame:
@@ -126,6 +133,16 @@ class Collected:
             GtaError: if the file cannot be read.
         """
         return read_reference(self.study, name)
+
+    @cached_property
+    def reference_cells(self) -> pd.DataFrame:
+        """The cells of the study that stands in place of the paper.
+
+        Raises:
+            GtaError: if it cannot be read.
+        """
+        other = open_reference(self.study)
+        return reference_cells(self.study, other, Collected(other).selected)
 
     def frame(self, name: str) -> pd.DataFrame:
         """The tidy frame of a table, computed once.

@@ -9,6 +9,7 @@ import pandas as pd
 from gta import files
 from gta.study import Study
 from gta.tables.collected import Collected, table_kind
+from gta.tables.imported import with_imported
 from gta.tables.layout import Page
 from gta.tables.render import to_html, to_latex, to_markdown
 
@@ -32,13 +33,17 @@ def make(study: Study, name: str, collected: Collected | None = None) -> tuple[p
     Raises:
         GtaError: if a file that the table is made of is missing or damaged.
     """
-    frame = (collected or Collected(study)).frame(name)
-    return frame, lay_out(study, name, frame)
+    collected = collected or Collected(study)
+    frame = collected.frame(name)
+    return frame, lay_out(study, name, frame, collected)
 
 
-def lay_out(study: Study, name: str, table: pd.DataFrame) -> Page:
+def lay_out(
+    study: Study, name: str, table: pd.DataFrame, collected: Collected | None = None
+) -> Page:
     """A table as readers see it, from its tidy frame or some of the frame's rows."""
-    return table_kind(study, name).page(study, name, table)
+    page = table_kind(study, name).page(study, name, table)
+    return with_imported(page, (collected or Collected(study)).imported)
 
 
 def write(study: Study, table: pd.DataFrame, page: Page) -> list[Path]:

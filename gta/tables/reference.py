@@ -1,4 +1,4 @@
-"""Beside the paper: its numbers, and whether ours lie within two pooled deviations of them."""
+"""Beside the paper, or another study: its numbers, and whether ours lie within two deviations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def read_reference(study: Study, name: str) -> pd.DataFrame | None:
 
 
 def pooled_std(
-    std: pd.Series[float], n: pd.Series[int], paper_std: pd.Series[float]
+    std: pd.Series[float],
+    n: pd.Series[int],
+    paper_std: pd.Series[float],
+    paper_n: pd.Series[int] | int = PAPER_SEEDS,
 ) -> pd.Series[float]:
     """Pooled sample deviation of ours (n seeds) and the paper's (three).
 
@@ -37,7 +40,7 @@ def pooled_std(
     where neither is.
     """
     ours = (n - 1).where(std.notna(), 0)
-    papers = paper_std.notna() * (PAPER_SEEDS - 1)
+    papers = paper_std.notna() * (paper_n - 1)
     squares = ours * std.fillna(0) ** 2 + papers * paper_std.fillna(0) ** 2
     freedom = ours + papers
     return (squares / freedom.where(freedom > 0)) ** 0.5
@@ -48,8 +51,9 @@ def within(
     std: pd.Series[float],
     n: pd.Series[int],
     paper_std: pd.Series[float],
+    paper_n: pd.Series[int] | int = PAPER_SEEDS,
 ) -> pd.Series[bool]:
     """Whether differences lie within two pooled deviations; NA where that cannot be told."""
-    pooled = pooled_std(std, n, paper_std)
+    pooled = pooled_std(std, n, paper_std, paper_n)
     inside = (delta.abs() <= DEVIATIONS * pooled).astype("boolean")
     return inside.mask(delta.isna() | pooled.isna())

@@ -49,6 +49,9 @@ shell.prefix(f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}
 CONFIG = study.folder / "config.yaml"
 CHOSEN = study.folder / "chosen.json"
 METRICS = study.folder / "metrics.parquet"
+# Of the study that stands in tables in place of the paper.
+OTHER = study.reference_study
+OTHER_METRICS = [] if OTHER is None else [OTHER / "metrics.parquet"]
 INTERVALS = study.folder / "intervals.parquet"
 MASKS = study.folder / "segmentation.parquet"
 ROBUSTNESS = study.folder / "robustness.parquet"
@@ -189,7 +192,7 @@ def inputs_of(names):
     for name in names:
         runs = runs_of([name])
         inputs = {
-            "metrics": [METRICS],
+            "metrics": [METRICS, *OTHER_METRICS],
             "intervals": [INTERVALS],
             "segmentation": [MASKS],
             "robustness": [ROBUSTNESS],

@@ -31,6 +31,9 @@ class Accuracy(TableKind):
 
     def frame(self, study: Study, name: str, collected: Collected) -> pd.DataFrame:
         """As ``accuracy`` returns it."""
+        if study.reference_study is not None:
+            frame = accuracy(study, name, collected.selected, None, collected.intervals)
+            return beside(frame, collected.reference_cells)
         reference = collected.reference(name)
         return accuracy(study, name, collected.selected, reference, collected.intervals)
 
@@ -93,11 +96,33 @@ def accuracy(
     return table[[*columns, "chosen_at", "missing"]]
 
 
+def beside(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Add the cells of another study, where it has them, to what ``accuracy`` returns.
+
+    Args:
+        table: as ``accuracy`` returns it.
+        other: as ``gta.tables.other_study.reference_cells`` returns it.
+
+    Returns:
+        With ``reference_mean, reference_std, reference_n, reference_lam``, ``delta`` (ours less
+        the other's, percent), ``within`` and ``differs`` (what the runs were made of differently).
+    """
+    from gta.tables.reference import within
+
+    joined = table.merge(other, on=["selection", *CELL], how="left", validate="many_to_one")
+    joined["delta"] = joined["acc1_mean"] - joined["reference_mean"]
+    n = joined["reference_n"].fillna(1).astype(int)
+    joined["within"] = within(
+        joined["delta"], joined["acc1_std"], joined["n"], joined["reference_std"], n
+    )
+    return joined.assign(differs=joined["differs"].fillna(""))
+
+
 def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     """Lay out what ``accuracy`` returns, both selections side by side.
 
-    Where the table has the paper's numbers, each selection has a block of its own, and each
-    cell the paper's and the difference beside it.
+    Where the table has the paper's numbers, or another study's, each selection has a block of its
+    own, and each cell the other's and the difference beside it.
     """
     from gta.tables import notes
     from gta.tables.intervals import compared_within
@@ -111,6 +136,7 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         grid,
         title_of,
     )
+    from gta.tables.other_study import other_name, other_remark
 
     spec = study.tables[name]
     page = Page(name, spec.title, spec.caption)
@@ -121,7 +147,7 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     within = compared_within(study, name)
     highest = best(table, "acc1_mean", ["selection", *within])
     tied = tied_cells(table, ["selection", *within])
-    has_paper = "paper_mean" in table
+    has_paper, has_other = "paper_mean" in table, "reference_mean" in table
 
     def ours(row: Any) -> Cell:
         chosen, text = choice(study, row, row.method)
@@ -144,12 +170,14 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
             "paper": lambda row: Cell(row.paper_mean, row.paper_std),
             "Δ": difference,
         }
-    if has_paper:
+    if has_other:
+        columns = {"ours": ours, other_name(study): partial(_other, page), "Δ": difference}
+    if has_paper or has_other:
         for selection, rows in table.groupby("selection", sort=False):
             page.blocks.append(
                 (CHOSEN_BY[str(selection)], grid(study, rows, down, across, columns))
             )
-        page.remarks.append(notes.paper_remark())
+        page.remarks.append(notes.paper_remark() if has_paper else other_remark(study))
     else:
         page.blocks.append(("", grid(study, table, down, ["selection", *across], columns)))
     seeds = ", ".join(map(str, study.config.seeds))
@@ -163,6 +191,15 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     page.remarks.extend(notes.choice_remarks(study, table["method"]))
     page.remarks.append(notes.recipe_note(study, study.runs_of(name), partial(title_of, study)))
     return page
+
+
+def _other(page: Page, row: Any) -> Cell:
+    """The other study's cell; its note says what its runs were made of differently."""
+    from gta.tables.layout import Cell
+
+    return Cell(
+        row.reference_mean, row.reference_std, row.reference_lam, notes=page.note(row.differs)
+    )
 
 
 def tied_cells(table: pd.DataFrame, column: Sequence[str]) -> pd.Series[bool]:
