@@ -40,7 +40,7 @@ def check(study: Study, faults: Faults) -> None:
     if faults.count > before:  # every run would repeat them
         return
     _check_runs(study, faults)
-    checks = [_check_tune, _check_split, _check_titles, _check_digests]
+    checks = [_check_split, _check_titles, _check_digests]
     if settled:
         checks += [_check_overrides, _check_methods]
     for check_one in checks:
@@ -202,18 +202,6 @@ def _check_methods(study: Study) -> Iterator[GtaError]:
                 f"`methods: [{', '.join(sorted(run))}]`"
             )
             yield _fault(study, what, "methods", name)
-
-
-def _check_tune(study: Study) -> Iterator[GtaError]:
-    """Methods that tune more than lambda, where it is chosen on some of the seeds."""
-    if study.config.tune is None:
-        return
-    for method in dict.fromkeys(run.method for run in study.runs):
-        if beside := study.methods.tuned_grids(method):
-            what = (
-                f"{method} tunes {', '.join(beside)} too, and tune chooses λ alone; leave one out"
-            )
-            yield _fault(study, what, "tune")
 
 
 def _check_split(study: Study) -> Iterator[GtaError]:

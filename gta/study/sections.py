@@ -14,6 +14,7 @@ from gta.study.values import (
     Rate,
     Seed,
     Strict,
+    Title,
     distinct,
 )
 

@@ -32,6 +32,7 @@ from gta.study.load import (
 )
 from gta.study.overlays import settled_methods, settled_overrides
 from gta.study.packs import Pack
+from gta.study.points import Point
 from gta.study.recipe import Recipe
 from gta.study.recipes import RecipeKey, StudyRecipes
 from gta.study.run import Run
@@ -165,8 +166,8 @@ class Study(StudyInputs):
         return Tuning(frozenset(self.config.tune.seeds), self._expanded.of_cell, self.digest)
 
     @cached_property
-    def choice(self) -> dict[Cell, dict[str, float]]:
-        """With ``tune``, lambda by rule for each cell that is decided; empty without."""
+    def choice(self) -> dict[Cell, dict[str, Point]]:
+        """With ``tune``, the point by rule for each cell that is decided; empty without."""
         return {} if self.tuning is None else self.tuning.read(self.folder)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Lambda chosen on few seeds (``tune``): which runs the choice needs, and which follow from it.
+"""Lambda, and what is tuned beside it, chosen on few seeds (``tune``): the runs before and after.
 
 The choice lies in a file of the study, so that Snakemake, which asks for the runs again once the
 file is there, the command line and the tables agree on the runs. No pandas here: the choice itself
@@ -8,7 +8,7 @@ is made by ``gta.tables.choice``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -18,11 +18,12 @@ from typing import Any
 from gta.errors import GtaError
 from gta.files import write_text
 from gta.study.expand import Cell
+from gta.study.points import Point
 from gta.study.run import CELL, Run, cell_of
 
 FILE = "chosen.json"  # in the study's results folder
 
-Choice = Mapping[Cell, Mapping[str, float]]  # lambda by rule, for each cell that is decided
+Choice = Mapping[Cell, Mapping[str, Point]]  # by rule, for each cell that is decided
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,11 @@ class Tuning:
 
     @cached_property
     def cells(self) -> dict[Cell, tuple[Run, ...]]:
-        """All runs of each cell that has a choice: several lambdas."""
+        """All runs of each cell that has a choice: several points."""
         return {
             cell: tuple(sorted(runs))
             for cell, runs in sorted(self.of_cell.items())
-            if len(lambdas_of(runs)) > 1
+            if len(set(map(_point, runs))) > 1
         }
 
     @cached_property
@@ -61,7 +62,7 @@ class Tuning:
 
     @cached_property
     def later(self) -> tuple[Run, ...]:
-        """The runs of which the choice takes those at the chosen lambdas, sorted."""
+        """The runs of which the choice takes those at the chosen points, sorted."""
         runs = (run for members in self.cells.values() for run in members)
         return tuple(sorted(run for run in runs if run.seed not in self.seeds))
 
@@ -71,9 +72,9 @@ class Tuning:
         return self.every.difference(self.later)
 
     def chosen(self, choice: Choice) -> frozenset[Run]:
-        """The later runs at the lambdas of a choice."""
+        """The later runs at the points of a choice."""
         return frozenset(
-            run for run in self.later if run.lam in choice.get(cell_of(run), {}).values()
+            run for run in self.later if _point(run) in choice.get(cell_of(run), {}).values()
         )
 
     def open_runs(self, choice: Choice) -> tuple[int, int]:
@@ -86,19 +87,19 @@ class Tuning:
         return fewest, most
 
     def stand_ins(self, choice: Choice) -> tuple[Run, ...]:
-        """For cells that are not decided yet, later runs at one lambda: what they will cost."""
+        """For cells that are not decided yet, later runs at one point: what they will cost."""
         return tuple(
             run
             for cell, runs in self.cells.items()
             if cell not in choice
             for run in runs
-            if run.lam == runs[0].lam and run.seed not in self.seeds
+            if _point(run) == _point(runs[0]) and run.seed not in self.seeds
         )
 
-    def read(self, folder: Path) -> dict[Cell, dict[str, float]]:
-        """Lambda by rule for each cell whose choice still stands.
+    def read(self, folder: Path) -> dict[Cell, dict[str, Point]]:
+        """The point by rule for each cell whose choice still stands.
 
-        A choice made among other lambdas, on other seeds or with other settings does not, nor does
+        A choice made among other points, on other seeds or with other settings does not, nor does
         a file that cannot be read.
 
         Args:
@@ -108,7 +109,10 @@ class Tuning:
             content = json.loads((folder / FILE).read_text(encoding="utf-8"))
             given = {tuple(row[field] for field in CELL): row for row in content["cells"]}
             return {
-                cell: {str(rule): float(lam) for rule, lam in given[cell]["chosen"].items()}
+                cell: {
+                    str(rule): Point(float(lam), str(tuned))
+                    for rule, (lam, tuned) in given[cell]["chosen"].items()
+                }
                 for cell, runs in self.cells.items()
                 if cell in given and given[cell]["made_of"] == self._made_of(runs)
             }
@@ -131,12 +135,11 @@ class Tuning:
 
     def _made_of(self, runs: Sequence[Run]) -> dict[str, Any]:
         return {
-            "settings": self.digest_of(runs[0]),
-            "lambdas": lambdas_of(runs),
+            "settings": sorted({self.digest_of(run) for run in runs}),
+            "points": sorted([*point] for point in set(map(_point, runs))),
             "seeds": sorted({run.seed for run in runs} & self.seeds),
         }
 
 
-def lambdas_of(runs: Iterable[Run]) -> list[float]:
-    """The lambdas of some runs, ascending."""
-    return sorted({run.lam for run in runs})
+def _point(run: Run) -> Point:
+    return Point(run.lam, run.tuned)

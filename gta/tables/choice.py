@@ -10,18 +10,19 @@ from gta.results.origins import origins_of
 from gta.study import Study
 from gta.study.commands import command
 from gta.study.expand import Cell
-from gta.study.run import CELL
+from gta.study.points import Point
+from gta.study.run import CELL, POINT
 from gta.tables.selection import choices
 
 
-def choose(study: Study) -> dict[Cell, dict[str, float]]:
+def choose(study: Study) -> dict[Cell, dict[str, Point]]:
     """Choose lambda by both rules for each cell that has several, on the seeds of ``tune``.
 
     Args:
         study: the study.
 
     Returns:
-        Lambda by rule (``test``, ``heldout``) for each cell. Where no rate leaves held-out
+        The point by rule (``test``, ``heldout``) for each cell. Where no rate leaves held-out
         images, a cell has no ``heldout``.
 
     Raises:
@@ -38,11 +39,11 @@ def choose(study: Study) -> dict[Cell, dict[str, float]]:
             f"the first: {run.name} ({state.reason or state.state})",
             remedy=f"run `snakemake`, or `{command(study, 'train', run.name)}`",
         )
-    found: dict[Cell, dict[str, float]] = defaultdict(dict)
+    found: dict[Cell, dict[str, Point]] = defaultdict(dict)
     chosen = choices(study, table.to_pandas())
-    for selection, *cell, lam in chosen[["selection", *CELL, "lam"]].itertuples(
+    for selection, *cell, lam, tuned in chosen[["selection", *CELL, *POINT]].itertuples(
         index=False, name=None
     ):
         if tuple(cell) in tuning.cells and lam == lam:  # not NaN
-            found[tuple(cell)][selection] = lam
+            found[tuple(cell)][selection] = Point(lam, tuned)
     return dict(found)

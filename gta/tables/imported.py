@@ -36,8 +36,12 @@ def with_imported(page: Page, imported: Mapping[Run, ImportedFrom]) -> Page:
                     continue
                 place = tuple(cell.place.get(field) for field in CELL)
                 key = (*place, cell.place.get("selection"))
-                lams = {cell.lam, cell.other_lam}  # NaN, which no run has, where nothing was chosen
-                shown = [r for r in runs_of[place] if r.lam in lams or all(map(isnan, lams))]
+                points = {(cell.lam, cell.tuned), (cell.other_lam, cell.other_tuned)}
+                # lambda is NaN, which no run has, where nothing was chosen
+                any_point = all(isnan(lam) for lam, _ in points)
+                shown = [
+                    run for run in runs_of[place] if any_point or (run.lam, run.tuned) in points
+                ]
                 if shown and key not in seen:
                     noted = page.note(_note(shown, imported))
                     cells.iat[row, column] = replace(cell, notes=(*cell.notes, *noted))

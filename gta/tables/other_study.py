@@ -52,11 +52,12 @@ def reference_cells(study: Study, other: Study, selected: pd.DataFrame) -> pd.Da
         (NaN where there was nothing to choose), ``reference_n`` and ``differs``: a sentence that
         names which of recipe, data and source are not those of our runs; else empty.
     """
-    names = {"acc1_mean": "mean", "acc1_std": "std", "n": "n", "lam": "lam"}
+    names = {"acc1_mean": "mean", "acc1_std": "std", "n": "n", "lam": "lam", "tuned": "tuned"}
     renamed = {column: f"reference_{name}" for column, name in names.items()}
     table = selected.rename(columns=renamed)[["selection", *CELL, *renamed.values()]]
-    several = table["method"].map(lambda method: len(other.grid(method)) > 1)
+    several = table["method"].map(lambda method: len(other.methods.points(method)) > 1)
     table["reference_lam"] = table["reference_lam"].where(several)
+    table["reference_tuned"] = table["reference_tuned"].where(several, "")
     ours, theirs = (_made_of(one) for one in (study, other))
     both = theirs.merge(ours, on=CELL, suffixes=("", "_ours"))
     both["differs"] = [

@@ -160,7 +160,11 @@ def _on_all_seeds(
         holes[row.Index] = text
     there = ~table.index.isin(list(holes))
     table["missing"] = pd.Series(holes, dtype=str).reindex(table.index).fillna(table["missing"])
-    return table.assign(lam=table["lam"].where(there), chosen_at=table["chosen_at"].where(there))
+    return table.assign(
+        lam=table["lam"].where(there),
+        tuned=table["tuned"].where(there, ""),
+        chosen_at=table["chosen_at"].where(there),
+    )
 
 
 def _cells(

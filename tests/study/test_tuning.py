@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from gta.errors import GtaError
-from gta.study import Study
+from gta.study import RUN_FIELDS, Study
 from gta.study.load import read_configs
+from gta.study.points import Point
 from gta.study.run import cell_of
 from gta.study.tuning import FILE
 from gta.tables import select
@@ -43,9 +44,10 @@ def test_a_choice_adds_its_runs_until_what_it_was_made_of_changes(
     tuned: Study, tiny_config: dict[str, Any]
 ) -> None:
     assert tuned.tuning is not None
-    choice = {cell: {"test": 0.1, "heldout": 1.0} for cell in tuned.tuning.cells}
+    small, large = Point(0.1), Point(1.0)
+    choice = {cell: {"test": small, "heldout": large} for cell in tuned.tuning.cells}
     first = next(iter(choice))
-    choice[first] = {"test": 0.1, "heldout": 0.1}
+    choice[first] = {"test": small, "heldout": small}
     tuned.tuning.write(tuned.folder, choice)
     after = Study({**tiny_config, **TUNE})
     added = {*after.runs} - {*tuned.runs}
@@ -54,7 +56,8 @@ def test_a_choice_adds_its_runs_until_what_it_was_made_of_changes(
     assert len(added) == 2 + 3 * 4
     assert [len(pack.runs) for pack in after.packs[len(tuned.packs) :]] == [1] * len(added)
     for run in added:
-        assert after.pack({field: run.text(field) for field in vars(run)}).runs == (run,)
+        job = after.pack({field: run.text(field) for field in RUN_FIELDS})
+        assert (job.runs, job.name) == ((run,), after.run_files(run).job)
     for change in (
         {"tune": {"seeds": [1]}},
         {"recipe": {**tiny_config["recipe"], "lr": 0.1}},
@@ -63,6 +66,25 @@ def test_a_choice_adds_its_runs_until_what_it_was_made_of_changes(
         assert Study({**tiny_config, **TUNE, **change}).choice == {}
     (tuned.folder / FILE).write_text(json.dumps({"cells": 3}))
     assert Study({**tiny_config, **TUNE}).runs == tuned.runs
+
+
+def test_learning_rates_are_chosen_as_lambdas_are(
+    tiny_config: dict[str, Any], workdir: Path
+) -> None:
+    methods = {"finetune": {"lr": [1e-3, 2e-3]}, "gta": {"grid": [0.1, 1], "lr": [1e-3, 2e-3]}}
+    content = {**tiny_config, **TUNE, "methods": methods, "rates": [15], "datasets": ["mini_near"]}
+    study = Study(content)
+    assert study.tuning is not None
+    assert sorted(len(runs) for runs in study.tuning.cells.values()) == [3 * 2, 3 * 4]
+    cells = study.tuning.cells.items()
+    choice = {cell: {"test": Point(runs[-1].lam, "lr=0.002")} for cell, runs in cells}
+    study.tuning.write(study.folder, choice)
+    added = {*Study(content).runs} - {*study.runs}
+    assert {(run.method, run.lam, run.tuned) for run in added} == {
+        ("finetune", 0.0, "lr=0.002"),
+        ("gta", 1.0, "lr=0.002"),
+    }
+    assert {study.recipe(run).lr for run in added} == {2e-3}
 
 
 def test_lambda_is_chosen_on_one_seed_and_reported_on_all(
@@ -105,7 +127,7 @@ def test_the_command_chooses_when_its_runs_are_done(
     assert status["undecided"] == {"cells": 2, "fewest": 4, "most": 8}
     assert "λ of 2 cells; 8 runs follow" in run_gta("choose", "--config", "study.yaml")
     after = Study.load(["study.yaml"])
-    assert [*after.choice.values()] == [{"test": 1.0, "heldout": 0.01}] * 2
+    assert [*after.choice.values()] == [{"test": Point(1.0), "heldout": Point(0.01)}] * 2
     assert len(after.runs) == len(study.runs) + 8
 
 

@@ -197,8 +197,13 @@ def _other(page: Page, row: Any) -> Cell:
     """The other study's cell; its note says what its runs were made of differently."""
     from gta.tables.layout import Cell
 
+    tuned = row.reference_tuned if isinstance(row.reference_tuned, str) else ""  # NaN: no such cell
     return Cell(
-        row.reference_mean, row.reference_std, row.reference_lam, notes=page.note(row.differs)
+        row.reference_mean,
+        row.reference_std,
+        row.reference_lam,
+        tuned=tuned,
+        notes=page.note(row.differs),
     )
 
 
