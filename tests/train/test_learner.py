@@ -23,6 +23,7 @@ from gta.models.sources import load_backbone, load_source, read_weights
 from gta.models.taps import read_source
 from gta.models.vit import create, initialise_head
 from gta.study import Run, Study
+from gta.train import train_runs
 from tests.support.samples import CLASSES
 from tests.train.runs import HARDEST, ROUGH, fit, run_of, same
 
@@ -119,6 +120,8 @@ def test_what_a_method_trains_moves_and_nothing_else(make_study, method):
     run = run_of(study, method, **({"lam": 1.0} if method == "gta" else {}))
     source = read_weights(study.weights(run.source))
     before = {name: tensor.clone() for name, tensor in source.items()}
+    if (probe := study.head_run(run)) is not None:
+        train_runs(study, [probe], "cpu")
     trained = fit(study, run)
     head: Any = create("vit_mini_patch8", 16, len(CLASSES))
     initialise_head(head, study.recipe(run).head_init_std, run.seed)
