@@ -16,6 +16,7 @@ class Stream(IntEnum):
     MIXING = 3
     DROP_PATH = 4
     METHOD = 5
+    UNLABELLED = 6
 
 
 def generator(seed: int, stream: Stream, position: int) -> np.random.Generator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -25,11 +25,13 @@ class Subset:
         train: images to train on, (n_train,) sorted.
         heldout: images to choose lambda on, sorted; empty where none are left.
         test: the whole test set, sorted.
+        unlabelled: training images that the rate leaves out and that are not held out, sorted.
     """
 
     train: NDArray[np.int64]
     heldout: NDArray[np.int64]
     test: NDArray[np.int64]
+    unlabelled: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def count(images: int, rate: float) -> int:
@@ -91,7 +93,8 @@ def random_subset(
         kept.append(order[:size])
         left.append(order[size:])
     train = np.sort(np.concatenate(kept))
-    return Subset(train, _heldout(splits, left, heldout), test)
+    held = _heldout(splits, left, heldout)
+    return Subset(train, held, test, _others(left, held))
 
 
 def listed_subset(
@@ -128,7 +131,8 @@ def listed_subset(
     every = np.sort(np.asarray(list(pool.values()), dtype=np.int64))
     left = [order[~np.isin(order, train)] for order in _shuffled(labels, every, seed)]
     tested = np.sort(np.asarray(list(test.values()), dtype=np.int64))
-    return Subset(train, _heldout(splits, left, heldout), tested)
+    held = _heldout(splits, left, heldout)
+    return Subset(train, held, tested, _others(left, held))
 
 
 def _match(
@@ -177,6 +181,11 @@ def _heldout(
     """The dataset's own held-out images, else ``most`` of those that are left."""
     own = np.flatnonzero(splits == "heldout")
     return own if own.size else np.sort(_spread(left, most))
+
+
+def _others(left: list[NDArray[np.int64]], held: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Images that are left and not held out."""
+    return np.setdiff1d(np.concatenate(left), held)
 
 
 def _spread(left: list[NDArray[np.int64]], most: int) -> NDArray[np.int64]:

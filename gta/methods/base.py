@@ -39,6 +39,8 @@ class Step:
         images: (b, 3, H, W), normalised and mixed, of this micro-batch; None where the penalty is
             over features.
         progress: share of the training that is done, from 0 to below 1.
+        unlabelled: where ``Method.unlabelled``, two views (b, 3, H, W) of as many images that the
+            rate leaves out: as in tests, and augmented as in training.
     """
 
     model: nn.Module
@@ -47,6 +49,7 @@ class Step:
     source_parameters: Mapping[str, Tensor]
     images: Tensor | None = None
     progress: float = 0.0
+    unlabelled: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,11 @@ class Method:
             bool(request and (request.cls_logits or request.cls_attention or request.cls_rows))
             for request in (self.taps, self.source_taps)
         )
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether it trains on the images that the rate leaves out, without their labels."""
+        return False
 
     @property
     def weight_decay(self) -> bool:

@@ -30,6 +30,7 @@ ABOUT = frozenset(
 SHARED = frozenset(
     {
         *("taps", "source_taps", "needs_cls", "penalty", "over", "lam_of"),
+        "unlabelled",
         *("weight_decay", "decays", "merge", "init_head"),
     }
 )
@@ -76,6 +77,11 @@ class Combined(Method):
     def needs_cls(self) -> bool:
         """Whether any part reads [cls]."""
         return any(part.needs_cls for part in self.parts)
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether any part trains on images without labels."""
+        return any(part.unlabelled for part in self.parts)
 
     @property
     def weight_decay(self) -> bool:

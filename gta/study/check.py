@@ -116,6 +116,8 @@ def _faults_of_run(study: Study, run: Run, recipe: Recipe) -> Iterator[tuple[str
     if mixing != "none" and recipe.batch_size % 2:
         yield "recipe.batch_size", f"{MIXES[mixing]} pairs images, so it must be even"
     method = study.methods.create(run.method, run.tuned)
+    if method.unlabelled and run.rate >= 100:
+        yield f"methods.{run.method}", f"rate {run.rate:g} leaves no image without label"
     if not shape.class_token:
         without = f"{recipe.architecture} has no [cls] token"
         if method.needs_cls:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -45,6 +46,7 @@ class Learner:
         micro_batch: largest number of images in one forward and backward pass.
         iteration: iterations done, which is the index of the next.
         seconds: time spent on training it.
+        unlabelled: two views of this iteration's images without labels, where its method needs it.
     """
 
     @classmethod
@@ -120,6 +122,7 @@ class Learner:
         self.micro_batch = min(most, recipe.batch_size)
         self.iteration = 0
         self.seconds = 0.0
+        self.unlabelled: tuple[Tensor, Tensor] | None = None
         self._history = History(recipe.iterations)
         self._batch: Mixed | None = None
         self._ahead: FeaturePenalty | None = None
@@ -130,6 +133,11 @@ class Learner:
     def source_taps(self) -> TapRequest | None:
         """Readings of the frozen source that its method uses, None for none."""
         return self._method.source_taps
+
+    @property
+    def uses_unlabelled(self) -> bool:
+        """Whether its method needs ``unlabelled`` in each iteration."""
+        return self._method.unlabelled
 
     @property
     def finished(self) -> bool:
@@ -195,6 +203,9 @@ class Learner:
         assert batch is not None
         logits, target = self._forward(batch, part, source)
         step = self._step(target, source, batch.images[part])
+        if self.unlabelled is not None:
+            plain, augmented = self.unlabelled
+            step = replace(step, unlabelled=(plain[part], augmented[part]))
         with float32_products(self.recipe):
             loss = self._objective.loss(logits, batch, part, step, self._ahead)
             self._scaler.scale(loss.total).backward()

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gta.data.batches.augment import Augmenter, Evaluator
 from gta.data.batches.loader import Loader, loader_workers
+from gta.data.batches.sampler import BatchStream
 from gta.data.seeds import Stream, derive
 from gta.data.splits import subset_of
 from gta.data.store import Store
@@ -70,6 +71,27 @@ class SharedBatches:
         self.loader = Loader(
             store, train, augmenter, batch, threads, ahead, device, repeats=repeats
         )
+
+        self._unlabelled = BatchStream(
+            max(1, len(self.subset.unlabelled)), batch, derive(run.seed, Stream.UNLABELLED, 0)
+        )
+        self._augmenter = Augmenter(recipe, derive(run.seed, Stream.UNLABELLED, 1))
+
+    def unlabelled(self, iteration: int) -> tuple[Tensor, Tensor]:
+        """Views as in tests and augmented ones, (batch, 3, H, W), of images that the rate leaves.
+
+        Raises:
+            GtaError: none is left that is not held out.
+        """
+        left = self.subset.unlabelled
+        if not left.size:
+            raise GtaError(
+                "no training image is left to train on without its label",
+                remedy="lower the rate or split.heldout, or leave the method out",
+            )
+        images = self.store.images(left[self._unlabelled.batch(iteration)])
+        plain, augmented = self.evaluator(images), self._augmenter(images, iteration)
+        return plain.to(self.device), augmented.to(self.device)
 
     def mixing(self, iteration: int) -> torch.Generator:
         """The source of randomness for mixing this iteration's batch."""
@@ -126,6 +148,12 @@ def _iterate(
     with failures.of(due):
         images, labels = batches.loader.batch(iteration)
     due = failures.others(due)
+    if using := [learner for learner in due if learner.uses_unlabelled]:
+        with failures.of(using):
+            views = batches.unlabelled(iteration)
+            for learner in using:
+                learner.unlabelled = views
+        due = failures.others(due)
     for mix, members in _grouped(due, lambda learner: learner.mix).items():
         with failures.of(members):
             mixed = mix(images, labels, batches.mixing(iteration))

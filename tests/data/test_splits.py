@@ -129,3 +129,13 @@ def test_seeds_draw_differently():
 def test_a_data_set_without_training_or_test_images_is_an_error(splits):
     with pytest.raises(GtaError, match="needs training and test images"):
         random_subset(np.zeros(4, dtype=np.int32), np.asarray(splits), 15, 0, 0)
+
+
+def test_what_is_neither_trained_on_nor_held_out_is_unlabelled():
+    labels = np.arange(40) % 4
+    splits = np.where(np.arange(40) < 32, "train", "test")
+    subset = random_subset(labels, splits, 25, seed=0, heldout=5)
+    parts = [subset.train, subset.heldout, subset.unlabelled]
+    assert [len(part) for part in parts] == [8, 5, 19]
+    assert sorted(np.concatenate(parts)) == list(range(32))
+    assert not random_subset(labels, splits, 100, seed=0, heldout=5).unlabelled.size

@@ -116,7 +116,8 @@ def test_runs_of_one_seed_drop_the_same_paths(make_study):
 
 @pytest.mark.parametrize("method", methods.METHODS)
 def test_what_a_method_trains_moves_and_nothing_else(make_study, method):
-    study = make_study(extra_methods=[method], tables=["table2", "table3"])
+    some = {"rates": [15], "split": {"heldout": 2}} if methods.create(method).unlabelled else {}
+    study = make_study(extra_methods=[method], tables=["table2", "table3"], **some)
     run = run_of(study, method, **({"lam": 1.0} if method == "gta" else {}))
     source = read_weights(study.weights(run.source))
     before = {name: tensor.clone() for name, tensor in source.items()}
