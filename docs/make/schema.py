@@ -7,7 +7,7 @@ from pathlib import Path
 from docs.make import stamp
 from docs.make.page import DOCS, markdown_row
 from gta.results.columns import Column
-from gta.results.parts import COLUMNS
+from gta.results.parts import KINDS, columns_of
 from gta.study import RUN_FIELDS
 
 PAGE, COMMAND = DOCS / "schema.md", "python -m docs.make schema"
@@ -55,10 +55,10 @@ def text() -> str:
     lines = [stamp.head(COMMAND, SOURCES, VERSIONS), HEAD.rstrip()]
     lines.append("`" + "/".join(f"{field}=…" for field in RUN_FIELDS) + "`")
     lines += ["", "## Identity", "", *_rows([[f"`{k}`", IDENTITY[k]] for k in IDENTITY])]
-    for kind, columns in COLUMNS.items():
+    for kind in KINDS:
         lines += ["", f"## {kind.capitalize()}", ""]
         head = ["column", "type", "unit", "what", "empty"]
-        rows = [markdown_row(head), markdown_row(["---"] * len(head)), *map(_row, columns)]
+        rows = [markdown_row(head), markdown_row(["---"] * len(head)), *map(_row, columns_of(kind))]
         lines += rows
     return "\n".join(lines) + "\n"
 

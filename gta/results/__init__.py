@@ -1,10 +1,10 @@
 """What runs leave on disk: files and their columns, the state of each run, collected metrics."""
 
 from gta.results.collect import collect_metrics, read_collected, write_collected
-from gta.results.columns import HISTORY, IDENTITY, METRICS, PREDICTIONS, Column
+from gta.results.columns import HISTORY, IDENTITY, PREDICTIONS, Column
+from gta.results.metrics import METRICS
 from gta.results.origins import Origin, origins_of
 from gta.results.parts import (
-    COLUMNS,
     Kind,
     read,
     read_part,
@@ -23,7 +23,6 @@ from gta.results.state import (
 )
 
 __all__ = [
-    "COLUMNS",
     "HISTORY",
     "IDENTITY",
     "METRICS",

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from gta.errors import GtaError
 from gta.files import atomic_write
-from gta.results.columns import IDENTITY, METRIC_COLUMNS, with_tuned
+from gta.results.columns import IDENTITY, with_tuned
+from gta.results.metrics import metric_columns
 from gta.results.origins import Origin, origins_of
 from gta.results.parts import DamagedError, ForbiddenError, MissingError, read_table, schema
 from gta.results.state import Result, State, result_of, with_failure
@@ -112,6 +113,9 @@ def read_collected(study: Study, *columns: str) -> pd.DataFrame:
     except GtaError as error:
         raise error.with_remedy("delete it and run `snakemake` or `gta collect`") from None
     table = _without_stale(study, table)
+    for column in metric_columns():  # one that the file is older than
+        if column.name in columns and column.nullable and column.name not in table.column_names:
+            table = table.append_column(column.name, pa.nulls(table.num_rows, column.type))
     return (table.select([*IDENTITY.names, *columns]) if columns else table).to_pandas()
 
 
@@ -126,7 +130,7 @@ def _check(study: Study, path: Path, table: pa.Table) -> None:
         raise DamagedError(f"not of study {study.name!r}: {whose}", where=path)
     import pyarrow.compute as pc  # a tenth of a second, which most commands do without
 
-    for column in METRIC_COLUMNS:
+    for column in metric_columns():
         if column.name in table.column_names and pa.types.is_floating(column.type):
             ends = pc.min_max(table[column.name]).as_py()
             for value in ends.values():

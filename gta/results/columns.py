@@ -117,52 +117,5 @@ PREDICTION_COLUMNS = (
     Column("confidence", pa.float32(), "softmax of the predicted class"),
 )
 
-METRIC_COLUMNS = (
-    Column(
-        "acc1",
-        FLOAT,
-        "top-1 accuracy on the test set after the last iteration",
-        "%",
-        low=0,
-        high=100,
-    ),
-    Column("loss", FLOAT, "cross entropy on the test set", "nats", low=0),
-    Column("heldout_acc1", FLOAT, "top-1 accuracy on held-out images", "%", True, low=0, high=100),
-    Column("heldout_loss", FLOAT, "cross entropy on held-out images", "nats", True, low=0),
-    Column("n_train", INT, "images trained on", low=0),
-    Column("n_test", INT, "images tested on", low=0),
-    Column("n_heldout", INT, "held-out images", low=0),
-    Column("iterations", INT, "iterations trained", low=0),
-    Column(
-        "seconds", FLOAT, "of the training loop; runs that train together share them", "s", low=0
-    ),
-    Column("images_per_second", FLOAT, "training images", "1/s", low=0),
-    Column("peak_memory_mb", FLOAT, "of the process (CPU) or the device (GPU)", "MiB", low=0),
-    Column("device", TEXT, "name of the GPU, or CPU and threads"),
-    Column("precision", TEXT, "`float32`, `bfloat16` or `float16`"),
-    Column(
-        "attention_mass",
-        FLOAT,
-        "share of the last block's [cls] attention on the object, of test images with masks",
-        nullable=True,
-        low=0,
-        high=1,
-    ),
-    Column(
-        "skipped_steps",
-        INT,
-        "iterations that float16 skipped because its gradients overflowed; null in other types",
-        nullable=True,
-        low=0,
-    ),
-    Column("recipe_digest", TEXT, "of the settings that decide the run's numbers"),
-    Column("data_digest", TEXT, "of the prepared dataset"),
-    Column("source_digest", TEXT, "of the source's prepared file"),
-    Column("versions", TEXT, "of Python and packages, as a JSON object", json=True),
-    Column("git_commit", TEXT, "of gta, or `unknown`"),
-    Column("finished_at", pa.timestamp("ms", tz="UTC"), "when the run ended"),
-)
-
 HISTORY = schema_of(HISTORY_COLUMNS)
 PREDICTIONS = schema_of(PREDICTION_COLUMNS)
-METRICS = schema_of(METRIC_COLUMNS)

@@ -16,11 +16,11 @@ from gta.files import atomic_write
 from gta.results.columns import (
     HISTORY_COLUMNS,
     IDENTITY,
-    METRIC_COLUMNS,
     PREDICTION_COLUMNS,
     Column,
     schema_of,
 )
+from gta.results.metrics import metric_columns
 from gta.study import Run, RunFiles, Study
 
 Kind = Literal["metrics", "history", "predictions"]
@@ -28,11 +28,7 @@ Kind = Literal["metrics", "history", "predictions"]
 RUN = "run"  # key in a file's metadata: name of the run that it belongs to
 SMALL = 2**20  # bytes of a file that is read at once
 
-COLUMNS: dict[str, tuple[Column, ...]] = {
-    "metrics": METRIC_COLUMNS,
-    "history": HISTORY_COLUMNS,
-    "predictions": PREDICTION_COLUMNS,
-}
+KINDS: tuple[Kind, ...] = ("metrics", "history", "predictions")
 
 
 class MissingError(GtaError):
@@ -52,9 +48,15 @@ class ForbiddenError(GtaError):
 
 
 @cache
+def columns_of(kind: Kind) -> tuple[Column, ...]:
+    """The columns of a kind of file, without identity."""
+    others = {"history": HISTORY_COLUMNS, "predictions": PREDICTION_COLUMNS}
+    return metric_columns() if kind == "metrics" else others[kind]
+
+
 def schema(kind: Kind) -> pa.Schema:
     """The Arrow schema of a kind of file, without identity."""
-    return schema_of(COLUMNS[kind])
+    return schema_of(columns_of(kind))
 
 
 def write(run_files: RunFiles, kind: Kind, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -109,7 +111,7 @@ def read_row(run_files: RunFiles) -> dict[str, Any]:
     path = run_files.metrics
     if len(rows) != 1:
         raise DamagedError(f"has {len(rows)} rows in place of one", where=path)
-    for column in METRIC_COLUMNS:
+    for column in metric_columns():
         if (fault := column.fault(rows[0][column.name])) is not None:
             raise DamagedError(fault, where=path)
     return rows[0]
@@ -120,7 +122,7 @@ def _conform(table: pa.Table, kind: Kind, path: Path) -> pa.Table:
     if table.schema.equals(schema(kind)):
         return table.replace_schema_metadata()
     arrays = []
-    for column in COLUMNS[kind]:
+    for column in columns_of(kind):
         position = table.schema.get_field_index(column.name)
         if position >= 0:
             arrays.append(_as_type(table.column(position), column, path))

@@ -44,6 +44,7 @@ class Kind:
         inputs: files it is made of; the workflow makes them first.
         cells: whether its stanza lists runs (``cells:``); without, it sums up other tables.
         weights: whether it needs the trained weights of its runs.
+        metrics: columns of the metrics that it reads, beside accuracies and attention mass.
         masks: whether it needs object masks.
         axes: whether ``groups``, ``rows`` and ``columns`` must hold every field in which its cells
             differ, and some field lie down the table.
@@ -55,6 +56,7 @@ class Kind:
     inputs: ClassVar[tuple[Input, ...]] = ("metrics",)
     cells: ClassVar[bool] = True
     weights: ClassVar[bool] = False
+    metrics: ClassVar[tuple[str, ...]] = ()
     masks: ClassVar[bool] = False
     axes: ClassVar[bool] = False
     reference_columns: ClassVar[tuple[str, ...]] = ()

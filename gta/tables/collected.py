@@ -44,12 +44,14 @@ class Collected:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """Identity, accuracies and attention mass of each run that is done.
+        """Identity, accuracies, attention mass and what else tables ask for, of each done run.
 
         Raises:
             GtaError: if they are missing or damaged.
         """
-        return results.read_collected(self.study, *ACCURACIES, "attention_mass")
+        asked = [name for table in self.study.tables for name in self.study.kind(table).metrics]
+        wanted = dict.fromkeys([*ACCURACIES, "attention_mass", *asked])
+        return results.read_collected(self.study, *wanted)
 
     @cached_property
     def states(self) -> dict[Run, State]:

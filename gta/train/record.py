@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import platform
-import subprocess
-from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from gta import __version__, files, results
+from gta import files, results
 from gta.data.splits import Subset
 from gta.errors import GtaError
 from gta.models.sources import weights_digest
+from gta.results.metrics import Outcome, row_of
 from gta.study import Run, RunFiles
 from gta.train.device import device_name, peak_memory
 from gta.train.evaluate import Evaluated
@@ -53,37 +47,26 @@ def record(
     """
     if not math.isfinite(test.loss):  # the last step may break the weights
         raise GtaError(f"the test loss is {test.loss:g} after the last iteration; {REMEDY}")
-    run, recipe = learner.run, learner.recipe
+    run = learner.run
     results.write(run_files, "history", learner.history)
     rows = test.rows("test") + (heldout.rows("heldout") if heldout else [])
     results.write(run_files, "predictions", rows)
     if run_files.keeps_weights:
         learner.merge()
         save_weights(run_files.weights, learner.model, run, run_files.digest)
-    metrics: dict[str, Any] = {
-        "acc1": test.acc1,
-        "loss": test.loss,
-        "heldout_acc1": heldout.acc1 if heldout else None,
-        "heldout_loss": heldout.loss if heldout else None,
-        "n_train": len(subset.train),
-        "n_test": len(subset.test),
-        "n_heldout": len(subset.heldout),
-        "iterations": recipe.iterations,
-        "seconds": learner.seconds,
-        "images_per_second": recipe.iterations * recipe.batch_size / learner.seconds,
-        "peak_memory_mb": peak_memory(learner.device),
-        "device": device_name(learner.device),
-        "precision": recipe.precision,
-        "attention_mass": test.attention_mass,
-        "skipped_steps": learner.skipped,
-        "recipe_digest": run_files.digest,
-        "data_digest": origin.data,
-        "source_digest": origin.source,
-        "versions": _versions(),
-        "git_commit": _git_commit(),
-        "finished_at": datetime.now(UTC).replace(microsecond=0),
-    }
-    results.write(run_files, "metrics", [metrics])
+    outcome = Outcome(
+        run_files,
+        learner.recipe,
+        subset,
+        test,
+        heldout,
+        origin,
+        seconds=learner.seconds,
+        skipped=learner.skipped,
+        device=device_name(learner.device),
+        peak_memory=peak_memory(learner.device),
+    )
+    results.write(run_files, "metrics", [row_of(outcome)])
 
 
 def save_weights(path: Path, model: VisionTransformer, run: Run, digest: str) -> None:
@@ -103,30 +86,3 @@ def save_weights(path: Path, model: VisionTransformer, run: Run, digest: str) ->
             save_file(weights, hidden, metadata=metadata)
         except SafetensorError as error:  # which is not an OSError, also on a full disk
             raise GtaError(f"{path}: cannot be written: {error}") from None
-
-
-@cache
-def _versions() -> str:
-    packages = ("torch", "torchvision", "timm", "numpy")
-    found = {name: version(name) for name in packages}
-    # gta's own from the code: it may run from a checkout that is not installed
-    return json.dumps({"python": platform.python_version(), "gta": __version__, **found})
-
-
-@cache
-def _git_commit() -> str:
-    """The commit of the code; ``GTA_COMMIT`` names that of a copy without its repository."""
-    if given := os.environ.get("GTA_COMMIT"):
-        return given
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return done.stdout.strip()

@@ -83,6 +83,8 @@ class TableKind(Kind, ABC):
         inputs: files it is made of (``gta.study.kinds.Input``); the workflow makes them first.
         cells: whether its stanza lists runs (``cells:``); without, it sums up the study.
         weights: whether it needs the trained weights of its runs.
+        metrics: columns of ``collected.metrics`` that it reads, beside accuracies and attention
+            mass. ``gta.results.metrics`` says how to add one.
         number: columns of the frame with the number of a cell and its ±, for ``gta rerun``;
             None where a row is not a cell of the study.
         unnamed: how the page calls a number that has no heading of its own; default: the title.
