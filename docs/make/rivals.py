@@ -18,6 +18,7 @@ from docs.make.page import DOCS, ROOT, fill, table_of
 from gta.errors import GtaError
 from gta.methods.combined import SIGN
 from gta.study import Study
+from gta.study.points import LR, values_of
 from gta.study.run import CELL, POINT
 from gta.tables import Collected, read_all
 from gta.tables.anova import LEVEL, holm
@@ -204,6 +205,17 @@ def combinations(standings: Standings) -> str:
     return markdown(rows)
 
 
+def at_an_end(standings: Standings) -> list[str]:
+    """The systems whose chosen learning rate is the lowest or the highest that was tried."""
+    found = []
+    for method, rows in standings.rows.groupby("method", sort=False):
+        tried = standings.study.methods.tuned_grids(str(method)).get(LR, ())
+        chosen_lrs = {values_of(tuned)[LR] for tuned in rows["tuned"]} if len(tried) > 1 else set()
+        if chosen_lrs & {min(tried, default=0), max(tried, default=0)}:
+            found.append(str(method))
+    return found
+
+
 def markdown(rows: list[dict[str, str]]) -> str:
     """A table of words."""
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
@@ -229,6 +241,7 @@ def write(study: Study | None = None, page: Path = PAGE) -> None:
         "CLAIMS": "\n".join(claims(standings)),
         "AGAINST": against(standings),
         "COMBINATIONS": combinations(standings),
+        "ENDS": standings.named(at_an_end(standings)),
         "TABLES": "\n\n".join(table_of(study, name) for name in TABLES),
     }
     text = fill(HEAD, parts).replace("over SEEDS seeds", f"over {len(study.config.seeds)} seeds")

@@ -88,6 +88,8 @@ def test_the_page_says_what_beats_what_or_what_is_missing(study: Study) -> None:
     assert any("| LoRA" in line and "**+2" in line for line in combined)
     assert any("| GTA " in line and "**+1" in line for line in combined)
 
+    assert "chosen at some rate: LoRA, GTA + LoRA. A wider" in text
+
     # a missing interval or run is named
     (study.folder / "intervals.parquet").unlink()
     with pytest.raises(GtaError, match="have no interval; run `gta intervals"):
