@@ -159,8 +159,13 @@ def _slurm(study: Study) -> Iterator[Finding]:
                 command, capture_output=True, text=True, timeout=SECONDS, check=True
             )
         except (OSError, subprocess.SubprocessError) as error:
-            said = " ".join(str(error).split())
-            yield Finding("slurm", "fault", said, "ask the cluster's support; see docs/slurm.md")
+            said = " ".join((getattr(error, "stderr", None) or str(error)).split())
+            yield Finding(
+                "slurm",
+                "fault",
+                f"`{' '.join(command)}` fails: {said or 'without a word'}",
+                "`--profile slurm` alone needs it: ask the cluster's support; see docs/slurm.md",
+            )
             return
         if command[0] == "sinfo":
             found = done.stdout.strip()

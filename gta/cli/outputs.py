@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gta import outputs, results
-from gta.cli.options import DEFAULT_CONFIG, Configs, Device, bars, chosen, claimed
+from gta.cli.options import DEFAULT_CONFIG, AsJson, Configs, Device, bars, chosen, claimed
 from gta.errors import GtaError
 from gta.results.origins import origins_of
 from gta.study import Study
@@ -56,7 +56,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("notebook")(execute_notebooks)
 
 
-def choose(config: Configs = DEFAULT_CONFIG) -> None:
+def choose(config: Configs = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Choose lambda on the seeds that the config's `tune` names, once their runs are done.
 
     Writes `results/<study>/chosen.json`. The runs of the other seeds at the chosen lambdas then
@@ -71,10 +71,13 @@ def choose(config: Configs = DEFAULT_CONFIG) -> None:
     assert study.tuning is not None
     path = study.tuning.write(study.folder, choice)
     runs = len(study.tuning.chosen(choice))
+    if as_json:
+        print(json.dumps({"file": str(path), "cells": len(choice), "runs": runs}, indent=1))
+        return
     print(f"{path}: λ of {len(choice):,} cells; {runs:,} runs follow")
 
 
-def collect(config: Configs = DEFAULT_CONFIG) -> None:
+def collect(config: Configs = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Gather the metrics of all runs that are done into `results/<study>/metrics.parquet`.
 
     Runs that are not done are listed; the tables show them as missing. No file of a run is
@@ -85,9 +88,18 @@ def collect(config: Configs = DEFAULT_CONFIG) -> None:
     study = Study.load(config)
     table, missing = results.collect_metrics(study, origins_of(study))
     results.write_collected(study, table)
-    print(f"{study.folder / 'metrics.parquet'}: {table.num_rows:,} of {len(study.runs):,} runs")
-    for run, state in missing.items():
-        print(f"{state.state}: {run.name}: {state.reason}")
+    path = study.folder / "metrics.parquet"
+    if as_json:
+        others = [
+            {"name": run.name, "state": state.state, "reason": state.reason}
+            for run, state in missing.items()
+        ]
+        counts = {"runs": len(study.runs), "collected": table.num_rows}
+        print(json.dumps({"file": str(path), **counts, "missing": others}, indent=1))
+    else:
+        print(f"{path}: {table.num_rows:,} of {len(study.runs):,} runs")
+        for run, state in missing.items():
+            print(f"{state.state}: {run.name}: {state.reason}")
     if (line := outputs.damage(study, missing)) is not None:
         raise GtaError(line)
 

@@ -126,6 +126,8 @@ def test_the_command_chooses_when_its_runs_are_done(
     status = json.loads(run_gta("status", "--config", "study.yaml", "--json"))
     assert status["undecided"] == {"cells": 2, "fewest": 4, "most": 8}
     assert "λ of 2 cells; 8 runs follow" in run_gta("choose", "--config", "study.yaml")
+    counted = json.loads(run_gta("choose", "--config", "study.yaml", "--json"))
+    assert (counted["cells"], counted["runs"]) == (2, 8)
     after = Study.load(["study.yaml"])
     assert [*after.choice.values()] == [{"test": Point(1.0), "heldout": Point(0.01)}] * 2
     assert len(after.runs) == len(study.runs) + 8
