@@ -240,6 +240,21 @@ class Method:
         """An error that names the method."""
         return GtaError(f"method {self.name}: {problem}")
 
+    def require_plain(self, model: nn.Module) -> None:
+        """Check that a model is timm's plain ViT, whose steps the method takes one by one.
+
+        Raises:
+            GtaError: it is another family, such as Swin or EVA.
+        """
+        from timm.layers import Attention  # seconds to import; loaded already where a model exists
+        from timm.models.vision_transformer import VisionTransformer
+
+        blocks = getattr(model, "blocks", ())
+        if not isinstance(model, VisionTransformer) or not all(
+            isinstance(block.attn, Attention) for block in blocks
+        ):
+            raise self.error(f"needs a plain ViT, which {type(model).__name__} is not")
+
     def needed(self, reading: T | None) -> T:
         """``reading``, which the training loop takes because the method's taps request it.
 

@@ -22,7 +22,7 @@ SIGN = "+"  # between the parts of a combination's name
 ABOUT = frozenset(
     {
         *("name", "title", "reference", "default_lam", "grid", "order"),
-        *("terms", "error", "needed"),
+        *("terms", "error", "needed", "require_plain"),
     }
 )
 # What a combination passes on to its parts. A part that overrides anything else of ``Method`` is

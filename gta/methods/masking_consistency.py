@@ -65,10 +65,15 @@ class MaskingConsistency(Method):
         return True
 
     def penalty(self, step: Step, lam: float) -> dict[str, Tensor]:
-        """``masking_consistency``."""
+        """``masking_consistency``.
+
+        Raises:
+            GtaError: the model is not a plain ViT.
+        """
         import torch
         from torch.nn.functional import cross_entropy
 
+        self.require_plain(step.model)
         plain, augmented = self.needed(step.unlabelled)
         if step.progress < self.start:
             return {"masking_consistency": plain.new_zeros(())}

@@ -49,7 +49,12 @@ class SaliencyTokens(Method):
     def forward(
         self, model: nn.Module, images: Tensor, source: Readings | None, seed: int
     ) -> Tensor | None:
-        """Logits from the salient patches, for a share of the seeds."""
+        """Logits from the salient patches, for a share of the seeds.
+
+        Raises:
+            GtaError: the model is not a plain ViT.
+        """
+        self.require_plain(model)
         if random.Random(seed).random() >= self.prob:
             return None
         vit: Any = model

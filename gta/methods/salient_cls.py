@@ -38,7 +38,12 @@ class SalientCls(Method):
     share: Annotated[float, Field(ge=0, le=1000)] = 0.25
 
     def prepare(self, model: nn.Module, seed: int) -> None:
-        """Change the attention of every block."""
+        """Change the attention of every block.
+
+        Raises:
+            GtaError: the model is not a plain ViT.
+        """
         from gta.methods._saliency import favour_salient  # imports torch
 
+        self.require_plain(model)
         favour_salient(model, self.share)

@@ -46,6 +46,7 @@ class SpatialPrior(Method):
 
         from gta.methods._prior import add_prior  # imports torch
 
+        self.require_plain(model)
         vit: Any = model
         depth = len(vit.blocks)
         if depth <= self.plain_blocks:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from torch import Tensor
+from torch import Tensor, nn
 
+from gta.errors import GtaError
 from gta.methods import Readings, create
 from gta.methods._saliency import boost, patch_saliency, spectral_residual
 from gta.methods.saliency_tokens import guided_logits
@@ -89,6 +90,13 @@ def test_the_cls_row_of_every_block_favours_salient_patches(case):
     assert parts_of(copy) == ["attention to salient patches"]
     copy.load_state_dict(model.state_dict())
     torch.testing.assert_close(copy.double()(case.images), model(case.images))
+
+
+@pytest.mark.parametrize("name", ["salient_cls", "spatial_prior"])
+def test_other_families_are_refused(name):
+    model, method = nn.Linear(1, 1), create(name)
+    with pytest.raises(GtaError, match=f"{name}: needs a plain ViT, which Linear is not"):
+        method.prepare(model, 0)
 
 
 def test_a_share_of_zero_is_fine_tuning(case):
