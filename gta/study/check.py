@@ -109,9 +109,6 @@ def _faults_of_run(study: Study, run: Run, recipe: Recipe) -> Iterator[tuple[str
         near = " or ".join(str(side) for side in (below, below + shape.patch_size) if side)
         patch = f"{recipe.architecture}'s patch, {shape.patch_size}"
         yield "recipe.image_size", f"{recipe.image_size} is not a multiple of {patch}; use {near}"
-    side = study.short_side(run.dataset)
-    if study.dataset_info(run.dataset).kind == "images" and side and side < recipe.image_size:
-        yield "images.short_side", f"{side} is below recipe.image_size, {recipe.image_size}"
     mixing, _ = recipe.mixing(run.mix)
     if mixing != "none" and recipe.batch_size % 2:
         yield "recipe.batch_size", f"{MIXES[mixing]} pairs images, so it must be even"

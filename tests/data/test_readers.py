@@ -13,7 +13,7 @@ from PIL import Image
 
 from gta.catalog import DATASETS, Counts
 from gta.data.images import decode, decode_mask
-from gta.data.readers import READERS, Entry, Listing, check_counts, grocery, read
+from gta.data.readers import READERS, Entry, Listing, check_classes, check_counts, grocery, read
 from gta.errors import GtaError
 from tests.support import archives
 from tests.support.archives import FIXED, LAYOUTS, Size, build, lay_out
@@ -470,3 +470,8 @@ def test_the_real_lists_of_grocery(shared, tmp_path):
     check_counts(listing, counts, "grocery")
     assert len({entry.name for entry in listing.entries}) == len(listing.entries)
     assert set(range(81)) == {entry.label for entry in listing.entries}
+
+
+def test_labels_fit_into_the_type_of_predictions() -> None:
+    with pytest.raises(GtaError, match=r"mine: has 32,769 classes; at most 32,768 fit"):
+        check_classes([str(label) for label in range(2**15 + 1)], [], "mine", all_splits=True)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from gta.data.readers.listing import Entry
 from gta.errors import GtaError, listed
 
+MOST_CLASSES = 2**15  # predictions are int16
+
 
 def plain(name: str) -> str:
     """A class's name with single blanks, none around it, in Unicode's composed form (NFC)."""
@@ -46,6 +48,8 @@ def check_classes(
     Raises:
         GtaError: naming the classes.
     """
+    if len(classes) > MOST_CLASSES:
+        raise GtaError(f"{where}: has {len(classes):,} classes; at most {MOST_CLASSES:,} fit")
     counts = Counter((entry.label, entry.split) for entry in entries)
     splits = {split for _, split in counts}
     if all_splits and len(classes) < 2:
