@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from gta import results
 from gta.results import Kind, schema
-from gta.study import RUN_FIELDS, Run, Study
+from gta.study import Run, Study
+from gta.study.run import IDENTITY
 
 ITERATIONS, IMAGES, CLASSES = 80, 1240, 10  # of a run of mini, test and held-out images together
 TEXTS = {
@@ -33,7 +34,7 @@ def collected(study: Study) -> pa.Table:
     runs = study.runs
     acc1 = np.random.default_rng(0).uniform(20, 90, len(runs)).tolist()
     heldout = [None if run.rate == 100 else value for run, value in zip(runs, acc1, strict=True)]
-    columns: dict[str, list[Any]] = {f: [getattr(run, f) for run in runs] for f in RUN_FIELDS}
+    columns: dict[str, list[Any]] = {f: [getattr(run, f) for run in runs] for f in IDENTITY}
     columns |= {"acc1": acc1, "heldout_acc1": heldout}
     columns |= {"recipe_digest": [study.digest(run) for run in runs]}
     whole = pa.schema([*results.IDENTITY, *results.METRICS])
