@@ -50,6 +50,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("segmentation")(segmentation)
     app.command("robustness")(robustness)
     app.command("averages")(averages)
+    app.command("backdoor")(backdoor)
     app.command("figure")(draw_figures)
     app.command("page")(write_page)
     app.command("attention")(draw_attention)
@@ -242,6 +243,29 @@ def averages(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:
         )
     write(study, measured)
     print(f"{study.folder / 'averages.parquet'}: {measured.num_rows} rows")
+
+
+def backdoor(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:
+    """Test finished runs on images that bear a backdoor's trigger, before and after blocking.
+
+    Writes `results/<study>/backdoor.parquet` from the runs whose weights were kept. What was
+    measured before is kept; `recipe.backdoor` of a variant says what is pasted where.
+
+        gta backdoor --config config/mini.yaml --config config/mini-backdoor.yaml
+    """
+    from gta.robustness import measure_backdoor, write_backdoor
+    from gta.train import pick_device
+
+    study = Study.load(config)
+    with claimed(device) as where, bars() as progress:
+        task = progress.add_task("runs", total=None)
+        measured = measure_backdoor(
+            study,
+            pick_device(where),
+            lambda done, runs: progress.update(task, completed=done, total=runs),
+        )
+    write_backdoor(study, measured)
+    print(f"{study.folder / 'backdoor.parquet'}: {measured.num_rows} rows")
 
 
 def draw_figures(

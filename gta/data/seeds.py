@@ -17,6 +17,9 @@ class Stream(IntEnum):
     DROP_PATH = 4
     METHOD = 5
     UNLABELLED = 6
+    TRIGGER = 7
+    PLACE = 8
+    POISON = 9
 
 
 def generator(seed: int, stream: Stream, position: int) -> np.random.Generator:

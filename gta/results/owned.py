@@ -28,7 +28,7 @@ _OF_RUN = re.compile(
     r"(part|model)(\.damaged)?\.(parquet|safetensors)|(checkpoint|damaged)\.(pt|json)|error\.txt"
 )
 _ENDINGS = {"tables": ("csv", "md", "tex", "html"), "figures": ("csv", "pdf", "png", "svg")}
-_KINDS_OF_RUNS = {*KINDS, "locks", "segmentation", "robustness", "averages"}
+_KINDS_OF_RUNS = {*KINDS, "locks", "segmentation", "robustness", "averages", "backdoor"}
 _SIGNED = re.compile(r"process \d+ on .*\n")  # by `gta.files.hold_one`
 _RETIRED = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 _FIELDS = re.compile(r"\w+=[^/]+")

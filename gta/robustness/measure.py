@@ -156,8 +156,9 @@ def _measured(
     """Rows of some runs, one view after the other."""
     runs = [run for run, _, _ in chunk]
     store, recipe = stores[runs[0].dataset], study.recipe(runs[0])
-    models = [_model(study, run, weights, len(store.classes), device) for run, weights, _ in chunk]
-    positions = _positions(study, runs[0], store)
+    classes = len(store.classes)
+    models = [model_of(study, run, weights, classes, device) for run, weights, _ in chunk]
+    positions = positions_of(study, runs[0], store)
     for corruption, severity in views:
         evaluator = CorruptedEvaluator(recipe, corruption, severity, study.config.robustness.seed)
         recipes = [study.recipe(run) for run in runs]
@@ -173,7 +174,7 @@ def _measured(
         }
 
 
-def _model(
+def model_of(
     study: Study, run: Run, weights: Path, classes: int, device: torch.device
 ) -> VisionTransformer:
     """A finished run's model, head included."""
@@ -186,7 +187,7 @@ def _model(
     return model.to(device).eval()
 
 
-def _positions(study: Study, run: Run, store: Store) -> NDArray[np.int64]:
+def positions_of(study: Study, run: Run, store: Store) -> NDArray[np.int64]:
     """Test images: all, or as many as the config says, evenly over the set."""
     test = subset_of(study, run, store).test
     most = study.config.robustness.images

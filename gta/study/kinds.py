@@ -26,11 +26,20 @@ if TYPE_CHECKING:
 
 Place = Literal["tables", "figures"]
 Input = Literal[
-    "metrics", "intervals", "segmentation", "robustness", "averages", "stores", "masks", "source"
+    "metrics",
+    "intervals",
+    "segmentation",
+    "robustness",
+    "averages",
+    "backdoor",
+    "stores",
+    "masks",
+    "source",
 ]
 """What a table or figure is made of: the collected metrics, the intervals of gains, the masks
-measured from attention, the tests on corrupted images, the tests of averaged weights, the prepared
-datasets, the datasets whose masks are used, the main source's weights."""
+measured from attention, the tests on corrupted images, the tests of averaged weights, the tests on
+images with a trigger, the prepared datasets, the datasets whose masks are used, the main source's
+weights."""
 
 PACKAGES: dict[Place, str] = {"tables": "gta.tables.kinds", "figures": "gta.figures.kinds"}
 

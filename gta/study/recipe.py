@@ -13,6 +13,7 @@ from gta.catalog import (
     find_architecture,
     timm_names,
 )
+from gta.study.backdoor import Backdoor
 from gta.study.values import (
     NOTHING,
     Share,
@@ -197,6 +198,7 @@ class Recipe(Strict):
             alone.
         mixup_cutmix: settings of ``base_mix: mixup_cutmix``: timm's Mixup and CutMix.
         transmix: settings of the mix ``transmix``.
+        backdoor: a trigger on some training images, with another label; ``null``: none.
     """
 
     architecture: str
@@ -237,6 +239,7 @@ class Recipe(Strict):
     ] = "none"
     mixup_cutmix: MixupCutmixSettings = MixupCutmixSettings()
     transmix: TransMixSettings = TransMixSettings()
+    backdoor: Annotated[Backdoor | None, Field(exclude_if=lambda value: value is None)] = None
 
     @field_validator("architecture")
     @classmethod

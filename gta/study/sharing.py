@@ -16,7 +16,7 @@ def batch_key(run: Run, recipe: Recipe) -> tuple[Any, ...]:
     """
     views = recipe.augment, recipe.evaluation, recipe.image_size, recipe.mean, recipe.std
     batches = recipe.batch_size, recipe.repeated_augmentation
-    return run.dataset, run.rate, run.seed, batches, views
+    return run.dataset, run.rate, run.seed, batches, views, recipe.backdoor
 
 
 def source_key(run: Run, recipe: Recipe) -> tuple[Any, ...]:

@@ -105,6 +105,15 @@ class Collected:
         """
         return self._measured("averages")
 
+    @cached_property
+    def backdoor(self) -> pd.DataFrame:
+        """Tests on images with a trigger, of the schema ``gta.robustness.BACKDOOR``.
+
+        Raises:
+            GtaError: if they are missing or damaged.
+        """
+        return self._measured("backdoor")
+
     def _measured(self, what: str) -> pd.DataFrame:
         path = self.study.folder / f"{what}.parquet"
         try:

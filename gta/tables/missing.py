@@ -12,6 +12,7 @@ from gta.study.commands import command, patterns
 UNCOLLECTED = State("missing", "done, but not collected yet")
 UNMEASURED = State("missing", "attention not measured")
 UNTESTED = State("missing", "not tested on corrupted images")
+UNATTACKED = State("missing", "not tested with the trigger")
 UNCHOSEN = State("missing", "λ is not chosen yet, or to be chosen again")
 
 COMMANDS = {
@@ -19,6 +20,7 @@ COMMANDS = {
     UNCOLLECTED: "collect",
     UNMEASURED: "segmentation",
     UNTESTED: "robustness",
+    UNATTACKED: "backdoor",
 }
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gta.data.batches.augment import Augmenter, Evaluator
 from gta.data.batches.loader import Loader, loader_workers
+from gta.data.batches.poison import Poison
 from gta.data.batches.sampler import BatchStream
 from gta.data.seeds import Stream, derive
 from gta.data.splits import subset_of
@@ -58,7 +59,8 @@ class SharedBatches:
         """Set up for ``run`` and all runs that share its batches.
 
         Raises:
-            GtaError: there is no training or no test image, or the published lists do not fit.
+            GtaError: there is no training or no test image, the published lists do not fit, or a
+                backdoor's target is no class of the dataset.
         """
         recipe = study.recipe(run)
         self.store, self.device, self._seed = store, device, run.seed
@@ -68,8 +70,9 @@ class SharedBatches:
         augmenter, (threads, ahead) = Augmenter(recipe, run.seed), loader_workers(device)
         train = self.subset.train
         batch, repeats = recipe.batch_size, recipe.repeated_augmentation
+        poison = Poison.of(recipe, store, train)
         self.loader = Loader(
-            store, train, augmenter, batch, threads, ahead, device, repeats=repeats
+            store, train, augmenter, batch, threads, ahead, device, repeats=repeats, poison=poison
         )
 
         self._unlabelled = BatchStream(

@@ -98,7 +98,8 @@ def test_profiles_set_options_of_training_by_one_name(monkeypatch: pytest.Monkey
         for name in ("slurm", "local")
     )
     assert slurm["set-threads"].keys() == local["set-threads"].keys() == {"train"}
-    assert slurm["set-resources"].keys() == {"train", "segmentation", "robustness", "averages"}
+    used = {"train", "segmentation", "robustness", "averages", "backdoor"}
+    assert slurm["set-resources"].keys() == used
 
 
 def test_time_and_memory_come_from_the_recipe(staged_with: Callable[..., StagedStudy]) -> None:

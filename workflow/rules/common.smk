@@ -56,6 +56,7 @@ INTERVALS = study.folder / "intervals.parquet"
 MASKS = study.folder / "segmentation.parquet"
 ROBUSTNESS = study.folder / "robustness.parquet"
 AVERAGES = study.folder / "averages.parquet"
+BACKDOOR = study.folder / "backdoor.parquet"
 LOGS = study.folder / "logs"
 # The dataset whose masks table 4 and figure 3 take, where it is not each dataset itself.
 MASKS_OF = study.config.segmentation.dataset
@@ -197,6 +198,7 @@ def inputs_of(names):
             "segmentation": [MASKS],
             "robustness": [ROBUSTNESS],
             "averages": [AVERAGES],
+            "backdoor": [BACKDOOR],
             "source": weights_of(runs),
             "stores": stores_of(runs or study.runs),
             "masks": mask_stores(runs or study.runs),
@@ -220,6 +222,8 @@ def by_last_input(names):
             last = "robustness"
         if "averages" in inputs:
             last = "averages"
+        if "backdoor" in inputs:
+            last = "backdoor"
         groups.setdefault(last, []).append(name)
     return groups
 

@@ -56,6 +56,9 @@ def robustness_minutes(wildcards, attempt):
     settings, size = study.config.robustness, study.config.recipe.image_size
     images = settings.images or 10_000  # no dataset of the paper has more test images
     passes = len(settings.views) * len(runs_of_kind("robustness"))
+    passes += 20 * len(
+        runs_of_kind("backdoor")
+    )  # forward, backward, and again when blocked
     seconds = passes * images * (size / 224) ** 2 / IMAGES_PER_SECOND
     return min(MOST_MINUTES, ceil(MINUTES_A_JOB + seconds / 60) * attempt)
 

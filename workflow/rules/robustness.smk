@@ -1,4 +1,4 @@
-"""Finished runs on corrupted test images."""
+"""Finished runs on corrupted test images, and on images with a backdoor's trigger."""
 
 if runs_of_kind("robustness"):
 
@@ -25,3 +25,30 @@ if runs_of_kind("robustness"):
             "test finished runs on corrupted images"
         shell:
             "gta robustness --config {params.config:q} > {log:q} 2>&1"
+
+
+if runs_of_kind("backdoor"):
+
+    rule backdoor:
+        input:
+            # The weights of a run exist once its metrics do.
+            parts=after_choice(partial(runs_of_kind, "backdoor")),
+            stores=stores_of(runs_of_kind("backdoor")),
+        output:
+            BACKDOOR,
+        log:
+            LOGS / "backdoor.log",
+        conda:
+            "../envs/gta.yaml"
+        threads: workflow.cores
+        resources:
+            gpu=1,
+            runtime=robustness_minutes,
+            mem_mb=lambda wildcards, attempt: 12000 * attempt,
+        params:
+            config=CONFIG,
+            images=study.config.robustness.images,
+        message:
+            "test finished runs on images with a trigger"
+        shell:
+            "gta backdoor --config {params.config:q} > {log:q} 2>&1"

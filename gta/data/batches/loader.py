@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gta.data.batches.augment import Augmenter, Evaluator
 from gta.data.batches.device_randaugment import Program
+from gta.data.batches.poison import Poison
 from gta.data.batches.sampler import BatchStream
 from gta.data.batches.transfer import Sent, Transfer, in_chunks, settling
 from gta.data.store import Store
@@ -56,6 +57,7 @@ class Loader:
         device: torch.device = _CPU,
         as_bytes: bool | None = None,
         repeats: int = 1,
+        poison: Poison | None = None,
     ) -> None:
         """Set up; nothing is made before the first batch is asked for.
 
@@ -70,9 +72,11 @@ class Loader:
             device: where batches are wanted.
             as_bytes: whether batches are normalised there; default for a GPU.
             repeats: how often each image stands in a batch, augmented anew each time.
+            poison: pastes a trigger on some images; None leaves all as they are.
         """
         self.waited = 0.0
         self._store, self._positions, self._augmenter = store, positions, augmenter
+        self._poison = poison
         self._stream = BatchStream(len(positions), batch_size, augmenter.seed, repeats)
         self._ahead, self._transfer = ahead, Transfer(device)
         self._as_bytes = self._transfer.pinned if as_bytes is None else as_bytes
@@ -91,6 +95,8 @@ class Loader:
         images, labels, *tensors = made.sent.take()
         program = None if made.program is None else Program(made.program.groups, *tensors)
         images = self._augmenter.finish(images, program)
+        if self._poison is not None:
+            self._poison.apply(images, labels, self._positions[self._stream.batch(iteration)])
         self.waited += time.perf_counter() - begin
         return images, labels
 

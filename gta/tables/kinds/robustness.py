@@ -7,9 +7,9 @@ from functools import partial
 from math import nan
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gta.study import Run
 from gta.study.kinds import Input
-from gta.study.run import CELL, IDENTITY, POINT, identity_of
+from gta.study.run import IDENTITY
+from gta.tables.kinds._tested import frame_of_tests
 from gta.tables.kinds.base import TableKind
 
 if TYPE_CHECKING:
@@ -56,28 +56,10 @@ class Robustness(TableKind):
         seed. Means and deviations (ddof 1) over
         seeds.
         """
-        from gta.tables.missing import UNTESTED, describe
-        from gta.tables.order import cells_of, in_order
+        from gta.tables.missing import UNTESTED
 
         runs = _by_run(collected.robustness, str(study.tables[name].baseline))
-        cells = cells_of(study, name).merge(collected.selected, on=CELL, how="left")
-        how = {"n": ("seed", "size")}
-        for measure in MEASURES:
-            how |= {measure: (measure, "mean"), f"{measure}_std": (measure, "std")}
-        means = runs.groupby([*CELL, *POINT]).agg(**how).reset_index()
-        table = cells.drop(columns="n").merge(means, on=[*CELL, *POINT], how="left")
-        table = table.fillna({"n": 0}).astype({"n": int})
-        there = set(runs[IDENTITY].itertuples(index=False, name=None))
-        for row in table[table["missing"] == ""].itertuples():
-            about = {field: getattr(row, field) for field in IDENTITY if field != "seed"}
-            wanted = [Run(**about, seed=seed) for seed in study.config.seeds]
-            absent = [run for run in wanted if identity_of(run) not in there]
-            text = describe(study, absent, dict.fromkeys(absent, UNTESTED))
-            table.loc[row.Index, "missing"] = text
-        numbers = [f"{measure}{part}" for measure in MEASURES for part in ("", "_std")]
-        table[numbers] = table[numbers].where(table["missing"] == "")
-        columns = ["table", "selection", *CELL, *POINT, "n", *numbers, "chosen_at", "missing"]
-        return in_order(study, name, table.assign(table=name))[columns]
+        return frame_of_tests(study, name, collected, runs, list(MEASURES), UNTESTED)
 
     def page(self, study: Study, name: str, frame: pd.DataFrame) -> Page:
         """A block for each selection."""
