@@ -13,7 +13,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES := tiny_ibot tiny_dino tiny_supervised
 
 .DEFAULT_GOAL := help
-.PHONY: help install quick mini docs docs-serve mini-sources notebooks test test-slow miniature lowest kill-test bench gpu-check lint clean
+.PHONY: help install quick mini docs docs-serve mini-sources notebooks test test-slow test-isa miniature lowest kill-test bench gpu-check lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -69,6 +69,15 @@ test: $(INSTALLED) ## run the tests
 
 test-slow: $(INSTALLED) ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -m slow
+
+# Kernels round otherwise on a processor without AVX-512 or AVX2; the tolerances must bear it.
+NUMERIC := tests/methods tests/fidelity tests/models/test_cls_row.py tests/models/test_taps.py \
+  tests/train/test_computing.py tests/train/test_loss.py tests/train/test_microbatch.py
+test-isa: $(INSTALLED) ## run the numeric tests with the kernels of older processors
+	for isa in "default SSE41" "avx2 AVX2"; do set -- $$isa; \
+	  ATEN_CPU_CAPABILITY=$$1 ONEDNN_MAX_CPU_ISA=$$2 OMP_NUM_THREADS=1 $(IN_VENV) \
+	    python -m pytest -q -n 2 -m "not slow" $(NUMERIC) || exit 1; \
+	done
 
 miniature: $(INSTALLED) ## run and check the paper's study in miniature, in build/miniature
 	$(IN_VENV) python -m pytest -q -s tests/miniature

@@ -16,7 +16,7 @@ from typing import Literal
 
 import gta
 from gta.errors import GtaError
-from gta.files import is_held
+from gta.files import is_held, is_there
 from gta.study import Study
 
 SECONDS = 20  # that another program may take to answer
@@ -110,7 +110,7 @@ def _folders(study: Study) -> Iterator[Finding]:
         "cache": cache,
     }
     for name, folder in places.items():
-        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        there = next(place for place in (folder, *folder.absolute().parents) if is_there(place))
         try:
             with tempfile.TemporaryFile(dir=there):
                 pass

@@ -124,6 +124,11 @@ def _lock(handle: int) -> bool:
     return True
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file or folder is there; False too where this user may not look."""
+    return os.access(path, os.F_OK, effective_ids=True)
+
+
 def is_writable(folder: Path) -> bool:
     """Whether files can be made in a folder, or it can be made itself."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())

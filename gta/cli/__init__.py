@@ -107,3 +107,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=arguments)
     except GtaError as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
+    except PermissionError as error:  # met where nothing else is wrong with a path
+        sys.exit(f"error: {error.filename}: {error.strerror}; check its permissions")

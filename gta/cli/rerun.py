@@ -17,6 +17,7 @@ from gta.cli.options import DEFAULT_CONFIG, chosen
 from gta.cli.snakemake import Snakemake, handled
 from gta.cli.status import hours
 from gta.errors import GtaError
+from gta.files import is_there
 from gta.results.origins import origins_of
 from gta.results.retire import restore, retire
 from gta.study import RUN_FIELDS, Run, Study
@@ -245,7 +246,7 @@ def _put_back(study: Study, undone: list[Run], retired: Path) -> str:
         return f"snakemake was stopped or failed; {said}{where}"
     run, reason = failed
     log = study.run_files(run).log
-    where = f"; log: {log}" if log.exists() else ""
+    where = f"; log: {log}" if is_there(log) else ""
     return f"{study.title(run)}: {reason}; {said}{where}"
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gta.cli.options import DEFAULT_CONFIG, AsJson, Configs, console, table_of
 from gta.cli.runs import undecided, undecided_line
+from gta.files import is_there
 from gta.results.origins import origins_of
 from gta.results.status import WHERE, Monitor, Snapshot, Where
 from gta.study import Run, Study
@@ -175,4 +176,4 @@ def _failure(snapshot: Snapshot, run: Run) -> str:
     study = snapshot.study
     log = study.run_files(run).log
     said = f"failed: {study.title(run)}: {snapshot.reasons[run]}"
-    return f"{said}\n  {log}" if log.exists() else said
+    return f"{said}\n  {log}" if is_there(log) else said

@@ -11,6 +11,7 @@ import pandas as pd
 
 from gta import results
 from gta.errors import GtaError
+from gta.files import is_there
 from gta.page.curves import points_for, thin
 from gta.results import State
 from gta.study import Run, Study
@@ -102,7 +103,7 @@ def _run(
     log = study.run_files(run).log
     found: dict[str, Any] = {"lam": _point(run.lam, run.tuned), "seed": run.seed}
     found |= {"acc1": None, "heldout": None, "seconds": None, "state": "", "curve": None}
-    found["log"] = log.relative_to(study.folder).as_posix() if log.exists() else ""
+    found["log"] = log.relative_to(study.folder).as_posix() if is_there(log) else ""
     if measured is None:
         said = state or State("missing")
         return found | {"state": ": ".join(filter(None, (said.state, said.reason)))}

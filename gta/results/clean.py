@@ -100,9 +100,9 @@ def remove(item: Item) -> None:
         else:
             item.path.unlink(missing_ok=True)
     except OSError as error:
-        raise GtaError(
-            f"{error.filename or item.path}: cannot be deleted: {error.strerror}"
-        ) from None
+        # In a folder, rmtree names the file alone, without its folder.
+        inside = f" ({error.filename})" if error.filename not in (None, str(item.path)) else ""
+        raise GtaError(f"{item.path}: cannot be deleted: {error.strerror}{inside}") from None
     prune(item.path.parent, item.root)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gta.errors import GtaError
-from gta.files import file_digest
+from gta.files import file_digest, is_there
 from gta.results.parts import read_row
 from gta.study import Run, Study
 
@@ -37,6 +37,8 @@ class ImportedFrom:
 def imported(folder: Path) -> list[dict[str, Any]]:
     """Manifests of the archives that were imported into a study's results."""
     found = []
+    if not is_there(folder / IMPORTS):
+        return []
     for path in sorted((folder / IMPORTS).glob("*.json")):
         try:
             found.append(json.loads(path.read_text(encoding="utf-8")))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gta.errors import GtaError
-from gta.files import is_held, put_away, write_text
+from gta.files import is_held, is_there, put_away, write_text
 from gta.results.origins import Origin
 from gta.results.parts import (
     DamagedError,
@@ -77,8 +77,8 @@ def with_failure(run_files: RunFiles, found: State, origin: Origin | None = None
         return found
     failure, log = failure_of(run_files, origin), run_files.log
     if failure is not None and not is_held(run_files.lock):
-        return State("failed", f"{failure}; log: {log}" if log.exists() else failure)
-    if found == NOT_RUN and log.exists():  # what was killed, or crashed, left no failure
+        return State("failed", f"{failure}; log: {log}" if is_there(log) else failure)
+    if found == NOT_RUN and is_there(log):  # what was killed, or crashed, left no failure
         reason = f"{NOT_RUN.reason}, or it was killed; log: {log}"
         last = _last_line(log)
         return State("missing", f"{reason}: {last}" if last else reason)
