@@ -414,4 +414,5 @@ def _map(path: Path, size: int) -> NDArray[np.uint8]:
 
 def _broken(folder: Path, why: str) -> GtaError:
     said = " ".join(why.split())  # other libraries' messages may have several lines
-    return GtaError(f"{folder}: damaged store ({said}); delete the folder and prepare it again")
+    what, remedy = f"damaged store ({said})", "delete the folder and prepare it again"
+    return GtaError(what, where=folder, remedy=remedy)

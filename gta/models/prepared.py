@@ -100,7 +100,8 @@ def check_weights(path: Path) -> dict[str, str]:
     """
     header = read_header(path)
     if header.metadata.get("weights_digest") != _weights_digest(path, header):
-        raise GtaError(f"{path}: its weights are not those its metadata names; get it again")
+        what = "its weights are not those its metadata names"
+        raise GtaError(what, where=path, remedy="get it again")
     return header.metadata
 
 

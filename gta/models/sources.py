@@ -151,7 +151,8 @@ def read_prepared(path: Path) -> Prepared:
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     expected = header.get("__metadata__", {}).get("weights_digest")
     if expected is not None and expected != weights_digest(weights):
-        raise GtaError(f"{path}: its weights are not those its metadata names; get it again")
+        what = "its weights are not those its metadata names"
+        raise GtaError(what, where=path, remedy="get it again")
     return Prepared(path, hashlib.sha256(content).hexdigest(), weights)
 
 

@@ -138,7 +138,5 @@ def _or_put_away(look: Callable[[], Opened], path: Path, files: list[Path]) -> O
     except GtaError as error:
         if not all(map(_may_read, [path, *files])):  # it is missing or may not be read
             raise
-        said = str(error).partition(";")[0]
-        raise GtaError(
-            f"{said}; set aside as {put_away(path).name}: the next `snakemake` makes it again"
-        ) from None
+        aside = f"set aside as {put_away(path).name}: the next `snakemake` makes it again"
+        raise error.with_remedy(aside) from None
