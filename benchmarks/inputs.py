@@ -32,7 +32,7 @@ def archive() -> Path | None:
 
 
 def pictures(count: int, long_side: int) -> list[Pixels]:
-    """RGB images, (height, width, 3), of the grocery data set or, without it, of clouds.
+    """RGB images, (height, width, 3), of the grocery dataset or, without it, of clouds.
 
     Args:
         count: how many.

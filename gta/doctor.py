@@ -1,4 +1,4 @@
-"""What the machine and the project lack: one finding a check, with what to do."""
+"""Checks of the machine and the project, one finding each, with the remedy."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class GtaError(ValueError):
 
     @property
     def fault(self) -> str:
-        """Where and what, without the remedy."""
+        """The line without its remedy."""
         return f"{self.where}: {self.what}" if self.where else self.what
 
     def with_remedy(self, remedy: str) -> Self:

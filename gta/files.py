@@ -25,7 +25,7 @@ from gta.errors import GtaError
 
 @contextmanager
 def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Path]:
-    """Give a hidden name beside ``path`` to write to; rename it when the block succeeds.
+    """Yield a hidden path beside ``path`` to write to; rename it when the block succeeds.
 
     A block that fails or a process that dies leaves ``path`` as it was. Hidden files that killed
     processes have left for this path are removed first.
@@ -180,7 +180,7 @@ WAIT_HOURS = 4.0  # for a lock, unless GTA_WAIT_HOURS says otherwise
 
 @contextmanager
 def hold_one(paths: Sequence[Path], on_wait: Callable[[], None] | None = None) -> Iterator[int]:
-    """Hold the first of some locks that is free; wait where none is.
+    """Acquire the first free lock of several; wait if none is free.
 
     Args:
         paths: the lock files, the preferred first.
@@ -276,7 +276,7 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def path_lock(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock of a path, a hidden file beside it; other processes wait.
+    """Acquire the lock of a path, a hidden file beside it; other processes wait.
 
     Args:
         path: what only one process may write.

@@ -47,7 +47,7 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of a batch of image files.
+    """Predictions of a model for a batch of image files.
 
     Attributes:
         rows: a row an image: ``image``, ``prediction``, ``confidence``, then

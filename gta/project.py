@@ -69,7 +69,7 @@ def find_config(file: Path, root: Path = Path()) -> Path:
 
 
 def as_typed(file: Path) -> str:
-    """What a command has to name a config by: those of the package by their short path."""
+    """Path of a config as commands take it: the package's own by their short path."""
     if file.is_relative_to(shared()):
         return str(file.relative_to(shared()))
     return str(file)

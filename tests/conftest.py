@@ -42,7 +42,7 @@ def root() -> Path:
 
 @pytest.fixture
 def tiny_config() -> dict[str, Any]:
-    """A small valid study: two data sets, two rates, two seeds, table 2 (64 runs).
+    """A small valid study: two datasets, two rates, two seeds, table 2 (64 runs).
 
     Its sources fill every role, so that a test may ask for any table of ``config/tables.yaml``.
     """

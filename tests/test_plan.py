@@ -324,7 +324,7 @@ def test_disk_before_and_after(tiny_config: Mapping[str, Any], workdir: Path) ->
         assert found[kind].here == pytest.approx(each, rel=0.3)
     stores = [study.store(dataset) for dataset in study.config.datasets]
     bytes_of_stores = sum(file.stat().st_size for store in stores for file in store.iterdir())
-    assert found["prepared data sets"].here == found["prepared data sets"].bytes == bytes_of_stores
+    assert found["prepared datasets"].here == found["prepared datasets"].bytes == bytes_of_stores
     assert found["prepared sources"].here > 0
 
 
@@ -350,7 +350,7 @@ def test_weights_are_counted_where_they_are_kept(
 
 
 def test_disk_of_photographs(paper: Study) -> None:
-    (stores,) = (s for s in disk(Estimator(paper)) if s.kind == "prepared data sets")
+    (stores,) = (s for s in disk(Estimator(paper)) if s.kind == "prepared datasets")
     assert stores.files == 6  # with PASCAL VOC's masks
     assert 20e9 < stores.bytes < 40e9  # the config says 20 GB for the images to train on
 

@@ -18,7 +18,7 @@ from gta.study import Recipe
 
 REPEATS = 7
 IMAGES, BATCH, CLASSES = 96, 16, 8
-LONG_SIDE, SHORT_SIDE = 500, 320  # of the JPEGs, as in most data sets; of paper.yaml's store
+LONG_SIDE, SHORT_SIDE = 500, 320  # of the JPEGs, as in most datasets; of paper.yaml's store
 # Without deviation of its strength: with one, Pillow refuses what timm now and then asks for.
 RANDAUGMENT = "rand-m9-inc1"
 

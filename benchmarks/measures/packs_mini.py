@@ -27,7 +27,7 @@ def measure(repeats: int) -> list[Figure]:
         for source in Study.load([config]).config.sources.values():
             _gta("source", "prepare", source, "--config", config)
         lambdas = {**JOB, "source": "tiny_ibot", "method": "gta", "mix": "none"}
-        whole = "all runs of a data set, rate and seed"
+        whole = "all runs of a dataset, rate and seed"
         return [
             _row("pack_mini_lambdas", "4 lambdas of GTA", ["lam"], lambdas, 0.5, repeats),
             _row("pack_mini", whole, WIDEST, JOB, 0.35, repeats),

@@ -59,7 +59,7 @@ def upsample(maps: Tensor, height: int, width: int) -> NDArray[np.float32]:
 
 
 def overlay(image: Pixels, attention: NDArray[np.float32]) -> Pixels:
-    """Lay a map in red over an image, strongest where the map has its maximum.
+    """Blend an attention map in red over an image, strongest at its maximum.
 
     Args:
         image: (h, w, 3) uint8.
@@ -87,7 +87,7 @@ def overlay_images(
     block: int = -1,
     heads: Join = "max",
 ) -> list[Pixels]:
-    """Lay a model's attention over whole images of any size.
+    """Blend a model's attention over whole images of any size.
 
     The model sees each image resized to its square input, so that no part goes without a map.
 

@@ -26,7 +26,7 @@ Grid = tuple[int, int]  # rows and columns of the patches
 
 @dataclass(frozen=True)
 class Objects:
-    """How much of each patch the objects of some images cover.
+    """Share of each patch that the objects of some images cover.
 
     Attributes:
         classes: (B, K, N) share that each class covers; 0 throughout where an image lacks it.
@@ -40,7 +40,7 @@ class Objects:
         return Objects(self.classes[images], self.void[images])
 
     def to(self, device: torch.device) -> Objects:
-        """The same on another device."""
+        """Copy to another device."""
         return Objects(self.classes.to(device), self.void.to(device))
 
     @property
@@ -90,7 +90,7 @@ def patch_coverage(masks: Tensor, grid: Grid) -> Tensor:
 
 
 def objects_of(labels: Tensor, grid: Grid, classes: Sequence[int] | None = None) -> Objects:
-    """What each patch shows.
+    """Return the share of each patch that each object covers.
 
     Args:
         labels: (B, h, w) object masks (bool), or class maps (integer; 0 background, 255 void).

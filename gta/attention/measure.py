@@ -70,7 +70,7 @@ def measure_masks(
     batches: Iterable[tuple[Tensor, Tensor | Objects]],
     protocols: Sequence[Protocol],
 ) -> list[dict[str, Any]]:
-    """Hold a model's attention against the masks of many images.
+    """Compare a model's attention with the masks of many images.
 
     Args:
         model: a timm ViT.

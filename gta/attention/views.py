@@ -1,4 +1,4 @@
-"""What the models are shown of a dataset, and what its patches hold; made once for all models."""
+"""Model inputs and patch coverage of a dataset's test images, computed once for all models."""
 
 from __future__ import annotations
 

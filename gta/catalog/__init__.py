@@ -1,4 +1,4 @@
-"""What is known of each mix, source, dataset and architecture, as data (no torch here)."""
+"""Catalog of mixes, sources, datasets and architectures, as data (no torch here)."""
 
 from gta.catalog.accelerators import ACCELERATORS, UTILISATION, AcceleratorInfo
 from gta.catalog.architectures import (

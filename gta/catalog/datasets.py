@@ -29,7 +29,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Drawn:
-    """How test images are drawn from a dataset of the user's own that has no splits.
+    """Settings for drawing test images from an own dataset without splits.
 
     Attributes:
         test: percent of each class's images to test on, rounded up.

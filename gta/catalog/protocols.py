@@ -1,4 +1,4 @@
-"""How masks are made from attention and held against the objects, as others published it."""
+"""Published protocols for masks from attention and their comparison with object masks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gta.errors import GtaError
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a mask is made from attention and held against the objects.
+    """A protocol: how masks are made from attention and compared with object masks.
 
     Attributes:
         name: as tables show it.

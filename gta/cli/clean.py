@@ -46,8 +46,8 @@ def clean(
 
     **retired** results of `gta rerun`; results of **runs** that their study no longer has;
     **weights** that it no longer keeps; **checkpoints** of runs that are done, and damaged files;
-    **pages**: tables and figures that it no longer has; **stores**: prepared data sets and
-    sources of other settings; **unpacked** archives of data sets that are prepared;
+    **pages**: tables and figures that it no longer has; **stores**: prepared datasets and
+    sources of other settings; **unpacked** archives of datasets that are prepared;
     **leftovers**: half-written files of processes that were killed. All, where none is named.
     A file or folder goes only if what it holds tells that gta wrote it.
 

@@ -81,7 +81,7 @@ def _counts(study: Study, name: str) -> tuple[int, ...]:
 
 
 def _files(study: Study, name: str) -> str:
-    """Which of a dataset's files are here."""
+    """Summary of which files of a dataset are present."""
     from gta.data.fetch.archives import find
     from gta.data.fetch.obtain import folder_of
 

@@ -1,4 +1,4 @@
-"""What several commands share: the study's option, the terminal, today's origins."""
+"""Helpers shared by several commands: the study option, tables and bars for the terminal."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def transfers() -> Iterator[Watch]:
 
 @contextmanager
 def claimed(device: str) -> Iterator[str]:
-    """Hold a device while the block runs; says so on stderr if it has to wait for one."""
+    """Claim a device while the block runs; print a line on stderr when it has to wait."""
     wait = partial(print, "waiting for a free device", file=sys.stderr, flush=True)
     from gta.train.claim import claim
 

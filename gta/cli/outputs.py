@@ -1,4 +1,4 @@
-"""What is made of a study's results, from ``gta collect`` to ``gta notebook``."""
+"""Commands that process a study's results, from ``gta collect`` to ``gta notebook``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gta.study import Study
 
 
 class Format(StrEnum):
-    """How a table is printed."""
+    """Output format of a table."""
 
     md = "md"
     json = "json"
@@ -28,7 +28,7 @@ class Format(StrEnum):
 
 
 class Heads(StrEnum):
-    """How the maps of the heads are joined."""
+    """How the heads' maps are reduced to one."""
 
     max = "max"
     mean = "mean"
@@ -177,7 +177,7 @@ def show_tables(
 
 
 def segmentation(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:
-    """Hold the models' attention against the object masks, for table 4.
+    """Compare the models' attention with the object masks, for table 4.
 
     Writes `results/<study>/segmentation.parquet` from the runs whose weights were kept.
 
@@ -340,7 +340,7 @@ def draw_attention(
     block: Annotated[int, typer.Option(help="Which block; -1 is the last.")] = -1,
     heads: Annotated[Heads, typer.Option(help="How the heads' maps are joined.")] = Heads.max,
 ) -> None:
-    """Lay a model's [cls] attention in red over images of any size.
+    """Draw a model's [cls] attention in red over images of any size.
 
     The model's architecture and image size are those of the study's recipe.
 

@@ -70,7 +70,7 @@ def plan(
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print it all as one object.")] = False,
 ) -> None:
-    """Tell what a study will cost before it is run: images, hours, disk; and what is done.
+    """Estimate the cost of a study before it runs: images, hours, disk; and show what is done.
 
     Hours of devices that do nothing else, each with one job at a time, the longest first: for GPUs
     by name an **estimate**, the data sheet's peak times a share that is assumed; for this machine

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """How predictions are printed."""
+    """Output format of predictions."""
 
     table = "table"
     csv = "csv"

@@ -164,7 +164,7 @@ def _narrow(study: Study, table: str, wanted: Mapping[str, list[Any]]) -> list[R
 
 @dataclass(frozen=True)
 class _Look:
-    """Where runs stand.
+    """Reads the states of runs.
 
     Attributes:
         states: of the runs that were asked for.

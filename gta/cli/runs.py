@@ -33,7 +33,7 @@ from gta.study.credentials import write_config as write
 
 
 class State(StrEnum):
-    """Where a run stands, for ``--state``."""
+    """States of a run, for ``--state``."""
 
     done = "done"
     missing = "missing"
@@ -159,7 +159,7 @@ def _by_method(study: Study, found: dict[Run, results.State], states: list[State
         table.add_row(*words, *_numbers([*counts, *_counts(runs, found, states)]))
 
     table = table_of(
-        "By source, method and data set",
+        "By source, method and dataset",
         ["source", "method"],
         [*study.config.datasets, "runs", *states],
     )

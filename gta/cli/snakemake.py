@@ -19,7 +19,7 @@ from gta.study import Study
 
 @dataclass(frozen=True)
 class Snakemake:
-    """How Snakemake is called for a study.
+    """Calls Snakemake on a study.
 
     Attributes:
         study: the study.
@@ -39,7 +39,7 @@ class Snakemake:
         return ["snakemake", *targets, *profile, *self.arguments, *configs]
 
     def check(self, targets: Sequence[str]) -> None:
-        """Have Snakemake plan the targets, without running anything.
+        """Let Snakemake plan the targets without running anything.
 
         Raises:
             GtaError: if it cannot, if it was given no cores, or if another Snakemake works on the
@@ -81,7 +81,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have the signals that ask a process to end call ``handler`` while the block runs."""
+    """Call ``handler`` on termination signals while the block runs."""
     before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield
@@ -106,7 +106,7 @@ _PREAMBLE = ("Using profile", "Using workflow specific profile", "Building DAG",
 
 
 def _reason(said: str) -> str:
-    """What Snakemake complains of, in one line."""
+    """Snakemake's error in one line."""
     lines = [line.strip() for line in said.splitlines()]
     lines = [line for line in lines if line and not line.startswith(_PREAMBLE)]
     for line in lines:

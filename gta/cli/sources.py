@@ -138,7 +138,7 @@ def _prepared(study: Study, name: str, *, afresh: bool = False) -> Path:
 def _facts(
     info: SourceInfo, metadata: Mapping[str, str], model: VisionTransformer, side: int | None
 ) -> dict[str, str]:
-    """What ``gta source check`` prints, by heading."""
+    """Facts that ``gta source check`` prints, by heading."""
     from gta.models.families import blocks_of, grids_of, image_side, is_windowed, width_of
 
     sizes = {key: value.numel() for key, value in model.state_dict().items()}

@@ -194,7 +194,7 @@ def _show_findings(results: StudyResults, findings: list[Finding], choices: Choi
 
 
 def _verdict(findings: list[Finding]) -> str:
-    """What the numbers support, in one line."""
+    """Conclusion that the numbers support, in one line."""
     gta = next((one for one in findings if one.method == "gta"), None)
     if gta is None or gta.gain is None or gta.low is None or gta.high is None:
         return "GTA was not run."

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to upright RGB pixels, and to a smaller size."""
+"""Decoding of image files to upright RGB pixels, and resizing."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _open(data: bytes | Path, named: str) -> Iterator[Image.Image]:
 
 
 def _what(content: bytes) -> str:
-    """Why no decoder takes these bytes."""
+    """Reason why no decoder reads these bytes."""
     if not content:
         return "an empty file"
     if content.lstrip()[:1] == b"<":

@@ -17,7 +17,7 @@ from gta.study import Study
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is in the files of a dataset.
+    """Contents of a dataset's files.
 
     Attributes:
         listing: the images.

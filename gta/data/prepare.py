@@ -1,4 +1,4 @@
-"""From a dataset's origin (rendering, archives, a folder) to its store."""
+"""Preparation of a dataset's store from its origin: rendering, archives or a folder."""
 
 from __future__ import annotations
 

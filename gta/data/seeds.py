@@ -1,4 +1,4 @@
-"""From a run's one seed to an independent stream of random numbers for each thing drawn."""
+"""Independent random streams, derived from a run's seed, one for each thing drawn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What is drawn. The values decide the numbers of every run: add, never renumber."""
+    """Streams by purpose. The values decide the numbers of every run: add, never renumber."""
 
     SUBSET = 0
     ORDER = 1

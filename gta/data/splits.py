@@ -1,4 +1,4 @@
-"""Which training images a sampling rate keeps, and which are held out."""
+"""Selection of the training images of a sampling rate and of held-out images."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def random_subset(
     pool = np.flatnonzero(splits == "train")
     test = np.flatnonzero(splits == "test")
     if not pool.size or not test.size:
-        raise GtaError("the data set needs training and test images")
+        raise GtaError("the dataset needs training and test images")
     kept: list[NDArray[np.int64]] = []
     left: list[NDArray[np.int64]] = []
     for order in _shuffled(labels, pool, seed):

@@ -359,7 +359,7 @@ def write(
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What ``store.json`` says of a store.
+    """Content of ``store.json``.
 
     Raises:
         GtaError: if it is missing, damaged or of another format.

@@ -1,4 +1,4 @@
-"""From a study's files to the files of its figures."""
+"""Drawing a study's figures from its files, and writing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What figures 1, B1 and 3 show: what each model of the study attends to on their images."""
+"""Content of figures 1, B1 and 3: attention of each model of the study on their images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from gta.tables.render import point_text
 
 @dataclass(frozen=True)
 class Model:
-    """A model of the figure, for one data set.
+    """A model of the figure, for one dataset.
 
     Attributes:
         title: method and rate.
@@ -96,7 +96,7 @@ def map_rows(study: Study, name: str, metrics: pd.DataFrame) -> Panels:
 
 
 def mask_rows(study: Study, name: str, metrics: pd.DataFrame) -> Panels:
-    """Titles of the models and rows for ``draw_masks``; none where no data set has masks."""
+    """Titles of the models and rows for ``draw_masks``; none where no dataset has masks."""
     settings = study.config.segmentation
     protocol = settings.measured[0]
     datasets = _datasets(study, name)
@@ -125,7 +125,7 @@ def mask_rows(study: Study, name: str, metrics: pd.DataFrame) -> Panels:
 
 
 def mask_note(study: Study) -> str:
-    """What the masks of figure 3 are, in one line."""
+    """Description of the masks of figure 3 in one line."""
     settings = study.config.segmentation
     protocol = settings.measured[0]
     note = f"Best head, patches that hold {100 * protocol.mass:g} % of its attention"

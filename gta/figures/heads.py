@@ -1,4 +1,4 @@
-"""What a source attends to, head by head, on one image."""
+"""Figure of a source's attention on one image, head by head."""
 
 from __future__ import annotations
 

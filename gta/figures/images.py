@@ -1,4 +1,4 @@
-"""Which test images figures 1, B1 and 3 show: chosen by name, or drawn by a seed."""
+"""Choice of the test images in figures 1, B1 and 3: by name, or drawn by a seed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def positions_of(
     shared: str | None = None,
     masked: bool = False,
 ) -> dict[str, NDArray[np.int64]]:
-    """Test images for the models of each data set.
+    """Test images for the models of each dataset.
 
-    The number that the config gives is shared out evenly, one at least for each data set.
+    The number that the config gives is shared out evenly, one at least for each dataset.
 
     Args:
         study: the study.
         figure: whose settings count.
-        stores: by the data set that the models are trained on, the images that they are shown.
-        shared: the one data set that all these images are of; the models of each data set are
+        stores: by the dataset that the models are trained on, the images that they are shown.
+        shared: the one dataset that all these images are of; the models of each dataset are
             then shown others, as far as there are enough.
         masked: whether to draw from the images with masks alone.
 
     Returns:
-        For each data set positions in its store: those chosen, in their order, or those drawn.
+        For each dataset positions in its store: those chosen, in their order, or those drawn.
 
     Raises:
         GtaError: if a chosen image is not there.

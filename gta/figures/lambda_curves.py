@@ -1,4 +1,4 @@
-"""Figure 4: accuracy over lambda, one panel a data set, a line a sampling rate."""
+"""Figure 4: accuracy over lambda, one panel a dataset, a line a sampling rate."""
 
 from __future__ import annotations
 

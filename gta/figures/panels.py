@@ -25,7 +25,7 @@ DIMMED = 0.3  # brightness that is left outside a mask
 
 @dataclass(frozen=True)
 class Shown:
-    """What one model shows on one image.
+    """Attention or mask of one model on one image.
 
     Attributes:
         values: (h, w) attention, or a bool mask; None where the model is missing.
@@ -38,7 +38,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Row:
-    """One image and what each model shows on it.
+    """One image and each model's attention on it.
 
     Attributes:
         image: (h, w, 3) uint8.

@@ -1,4 +1,4 @@
-"""What all figures share: a look that holds in print and in grey, and their files."""
+"""Style shared by all figures, readable in print and in grey, and their files."""
 
 from __future__ import annotations
 

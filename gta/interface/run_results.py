@@ -1,4 +1,4 @@
-"""One training run: its numbers and its model."""
+"""Results of one training run: its numbers and its model."""
 
 from __future__ import annotations
 

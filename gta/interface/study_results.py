@@ -226,7 +226,7 @@ class StudyResults:
     def gain(
         self, method: str, over: str = "finetune", rule: Rule = "heldout", **where: Any
     ) -> pd.DataFrame:
-        """How far one method is above another, with a 95 % interval, cell by cell.
+        """Gain of one method over another with its 95 % interval, cell by cell.
 
         Both methods stand at the λ that the rule chose. The interval is of the two-way model
         with random test images and seeds, paired: runs of one seed share subset, batches and head.
@@ -366,7 +366,7 @@ class StudyResults:
         return load_pretrained(path, recipe)
 
     def source_info(self, name: str) -> SourceInfo:
-        """What is known of a source: title, architecture, objective, origin."""
+        """Title, architecture, objective and origin of a source."""
         return self._study.source_info(name)
 
     # Within

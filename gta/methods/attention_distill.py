@@ -49,7 +49,7 @@ class AttentionDistill(Method):
 
     @property
     def source_taps(self) -> TapRequest:
-        """The same readings as of the target."""
+        """Request the same readings from the source as from the target."""
         return self.taps
 
     def penalty(self, step: Step, lam: float) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ class AttentionGuide(Guide):
 
     @property
     def taps(self) -> TapRequest:
-        """What the rows and the distance need."""
+        """Request the readings that the rows and the distance need."""
         if self.rows == "all":
             return TapRequest(queries_keys=self.blocks)
         if self.distance == "kl":

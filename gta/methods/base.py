@@ -28,7 +28,7 @@ Over = Literal["images", "weights", "features"]
 
 @dataclass(frozen=True)
 class Step:
-    """What a penalty can use in one training step.
+    """Inputs of a penalty in one training step.
 
     Attributes:
         model: the target.
@@ -169,7 +169,7 @@ class Method:
 
     @property
     def lam_of(self) -> str:
-        """What lambda weighs, shown behind every lambda where its scale depends on a setting."""
+        """Unit shown behind every lambda if a setting decides its scale."""
         return ""
 
     def prepare(self, model: nn.Module, seed: int) -> None:

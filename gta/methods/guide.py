@@ -40,7 +40,7 @@ class Guide(Method):
 
     @property
     def source_taps(self) -> TapRequest | None:
-        """The same readings as of the target."""
+        """Request the same readings from the source as from the target."""
         return self.taps
 
     def squared(self, pairs: Iterable[tuple[Tensor, Tensor]], batch: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a method may read from a ViT: the request and the readings. No torch here.
+"""Readings that methods can request from a ViT. No torch here.
 
 ``gta.models.taps`` takes the readings. Shapes: B images, M blocks read, T tokens of which N are
 patches (the others are the prefix: [cls], then registers), D the width.

@@ -43,7 +43,7 @@ class _Mapping:
     """Stands for a subclass of dict: its pickle fills an ordered dictionary instead."""
 
     def __new__(cls, *_: Any) -> OrderedDict[Any, Any]:  # type: ignore[misc]
-        """Give the dictionary to be filled."""
+        """Return the dictionary to fill."""
         return OrderedDict()
 
 

@@ -36,7 +36,7 @@ Weights = dict[str, Tensor]
 
 
 def prefixes(names: Sequence[str]) -> list[str]:
-    """What stands before the names of each ViT among these."""
+    """Prefixes of the parameter names of each ViT in a state dict."""
     found = []
     for anchor in ANCHORS:
         for name in names:

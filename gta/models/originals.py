@@ -120,7 +120,7 @@ def hub_archives(name: str) -> list[Archive]:
 
 
 def placed_file(study: Study, name: str) -> Path | None:
-    """Where the file that a source is made from lies; None if it is shipped or not here."""
+    """Path of the file that a source is made from; None if it is shipped or missing."""
     if study.source_info(name).shipped is not None:
         return None
     found = (find(archive, folder) for folder, archive in _places(study, name))

@@ -46,7 +46,7 @@ HEADS = ("num_heads", "n_heads", "heads", "num_attention_heads")
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user says about a checkpoint.
+    """Options that a user gives for a checkpoint.
 
     Attributes:
         key: which backbone: its container, the beginning of its names, or both.
@@ -78,7 +78,7 @@ class Backbone:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a backbone lies: under these keys, its names with this beginning."""
+    """Location of a backbone in a checkpoint: keys, and the prefix of its names."""
 
     keys: tuple[str, ...]
     prefix: str
@@ -236,7 +236,7 @@ def _check_tensors(weights: Mapping[str, Tensor], path: Path) -> None:
 def _declared_heads(
     checkpoint: Mapping[Any, Any], place: _Place, choice: Choice
 ) -> tuple[int, str] | None:
-    """How many heads a ViT has by the user, the checkpoint's settings or its layout."""
+    """Number of heads by the user, the checkpoint's settings or its layout."""
     if choice.heads is not None:
         return choice.heads, "`heads` of the source's stanza"
     for key in SETTINGS:

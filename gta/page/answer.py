@@ -25,7 +25,7 @@ HEADLINE = "gta"
 
 @dataclass(frozen=True)
 class MethodNote:
-    """What a reader is told of a method.
+    """Description and reference of a method for readers.
 
     Attributes:
         name, title: of the method.
@@ -58,7 +58,7 @@ class Panels:
 
 @dataclass
 class Answer:
-    """What stands first on the page.
+    """Content of the page's first screen.
 
     Attributes:
         claims: sentences on the headline's method.
@@ -79,7 +79,7 @@ class Answer:
 
 
 def answer(study: Study, collected: Collected) -> Answer:
-    """What a study says of gains over fine-tuning, on the main source without mixing.
+    """Claims of a study about gains over fine-tuning, on the main source without mixing.
 
     Claims are made at the lambdas that held-out images chose.
     """

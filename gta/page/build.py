@@ -140,14 +140,14 @@ def _snakemake(study: Study) -> str:
 
 
 def _facts(study: Study) -> dict[str, str]:
-    """What the study is made of, and with which programs and when."""
+    """Facts of the study: its parts, software versions and dates."""
     config, metrics = study.config, results.read_collected(study, *FACTS)
     sources = ", ".join(
         f"{title_of(study, 'source', name)} ({role.replace('_', ' ')})"
         for role, name in config.sources.items()
     )
     facts = {
-        "Data sets": ", ".join(title_of(study, "dataset", name) for name in config.datasets),
+        "Datasets": ", ".join(title_of(study, "dataset", name) for name in config.datasets),
         "Share of the training images": ", ".join(
             title_of(study, "rate", rate) for rate in config.rates
         ),

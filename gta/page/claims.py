@@ -54,7 +54,7 @@ def _datasets(number: int) -> str:
 
 
 def of_best(study: Study, collected: Collected, method: str) -> Iterator[str]:
-    """How often the method is among those that cannot be told from the best."""
+    """Number of cells where the method cannot be told from the best."""
     frames: list[pd.DataFrame] = []
     for name, spec in study.tables.items():
         if spec.kind == "accuracy":

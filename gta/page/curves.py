@@ -16,7 +16,7 @@ MOST = 250_000  # points of all runs of a page: a few megabytes, compressed
 
 
 def points_for(runs: int) -> int:
-    """How many points each of so many runs may have on a page."""
+    """Most points of a curve on the page, for a number of runs."""
     return max(FEWEST, min(POINTS, MOST // max(runs, 1)))
 
 

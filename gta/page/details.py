@@ -1,4 +1,4 @@
-"""What opens behind a cell: its runs by lambda and seed, their curves, the command for it."""
+"""Details of a table cell: runs by lambda and seed, curves, and the command to rerun it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gta.tables import Collected
 from gta.tables.layout import title_of
 from gta.tables.render import point_text
 
-CellKey = tuple[Any, ...]  # data set, source, method, mix, rate
+CellKey = tuple[Any, ...]  # dataset, source, method, mix, rate
 
 
 def cells_of(study: Study) -> dict[CellKey, list[Run]]:
@@ -49,7 +49,7 @@ def key(cell: CellKey) -> str:
 def details(
     study: Study, collected: Collected, states: Mapping[Run, State]
 ) -> list[dict[str, Any]]:
-    """What is known of every cell, in the order of ``cells_of``.
+    """Details of every cell, in the order of ``cells_of``.
 
     Args:
         study: the study.

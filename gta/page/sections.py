@@ -21,7 +21,7 @@ from gta.tables.render import HOLE, code_in_html, parts
 
 FIELDS = {
     "selection": "Choice of λ",
-    "dataset": "Data set",
+    "dataset": "Dataset",
     "source": "Source",
     "method": "Method",
     "mix": "Mix",
@@ -41,7 +41,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands in one place of a block.
+    """One cell of a block.
 
     Attributes:
         number, lam, mark, notes, about: as ``gta.tables`` shows them.
@@ -224,7 +224,7 @@ def _levels(key: Any) -> tuple[str, ...]:
 
 
 def choices(study: Study, sections: Iterable[Section]) -> dict[str, dict[Any, str]]:
-    """What the page can be narrowed to: values and titles of each field that has several."""
+    """Filters of the page: values and titles of each field that has several."""
     found: dict[str, dict[Any, str]] = {name: {} for name in FIELDS}
     for made in sections:
         for block in made.blocks:

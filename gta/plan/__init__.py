@@ -1,4 +1,4 @@
-"""What a study costs before it is run: images through models, hours, bytes."""
+"""Cost estimate of a study: images through models, hours, bytes."""
 
 from gta.plan.calibration import Calibration, calibrate
 from gta.plan.disk import Space, disk

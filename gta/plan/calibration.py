@@ -37,7 +37,7 @@ NOISE = 16  # images, over and over: what they show takes no time
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a short run found.
+    """Measurements of a short run.
 
     Attributes:
         speed: of the device, at this recipe.

@@ -1,4 +1,4 @@
-"""What a study's files take on the disk."""
+"""Disk space of a study's files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Space:
 
 
 def disk(estimator: Estimator) -> list[Space]:
-    """What a study will take and takes: results of runs, data sets, sources.
+    """Disk space of a study, expected and present: results of runs, datasets, sources.
 
     Parquet files are estimated by writing random ones to memory; they pack worse than real ones.
 
@@ -60,7 +60,7 @@ def disk(estimator: Estimator) -> list[Space]:
     spaces.append(_of_runs(study, "models", keepers, lambda run: _weights(estimator, run)))
     here = {dataset: _here(study.store(dataset)) for dataset in estimator.sizes}
     expected = sum(there or _store(estimator, dataset) for dataset, there in here.items())
-    spaces.append(Space("prepared data sets", len(here), expected, sum(here.values())))
+    spaces.append(Space("prepared datasets", len(here), expected, sum(here.values())))
     return [*spaces, _sources(estimator)]
 
 

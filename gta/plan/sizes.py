@@ -1,4 +1,4 @@
-"""How many images a data set has, before it is prepared as well as after."""
+"""Number of images of a dataset, before and after it is prepared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PHOTOGRAPH = (375, 500)
 
 @dataclass(frozen=True)
 class Size:
-    """Images of a data set.
+    """Images of a dataset.
 
     Attributes:
         train: training images of each class.
@@ -42,12 +42,12 @@ class Size:
 
 
 def size_of(study: Study, dataset: str) -> Size | None:
-    """The size of a data set: of its store, or as its makers publish it; None if neither is there.
+    """The size of a dataset: of its store, or as its makers publish it; None if neither is there.
 
     Published are the sums alone: classes are then taken to be equally large.
 
     Raises:
-        GtaError: if the study does not know the data set, or its store is damaged.
+        GtaError: if the study does not know the dataset, or its store is damaged.
     """
     info, folder = study.dataset_info(dataset), study.store(dataset)
     if (folder / "store.json").exists():
@@ -70,7 +70,7 @@ def size_of(study: Study, dataset: str) -> Size | None:
 
 
 def heldout_of(study: Study, run: Run, size: Size) -> int:
-    """How many images a run holds out; see ``gta.data.splits``."""
+    """Number of held-out images of a run; see ``gta.data.splits``."""
     return size.heldout or min(study.config.split.heldout, _left_out(size, run.rate))
 
 
@@ -81,10 +81,10 @@ def _left_out(size: Size, rate: float) -> int:
 
 
 def picture_of(study: Study, dataset: str) -> tuple[int, int]:
-    """Height and width that most images of a data set have in its store; a guess for photographs.
+    """Height and width that most images of a dataset have in its store; a guess for photographs.
 
     Raises:
-        GtaError: if the study does not know the data set.
+        GtaError: if the study does not know the dataset.
     """
     if study.dataset_info(dataset).kind == "procedural":
         return rendered.SIZE, rendered.SIZE

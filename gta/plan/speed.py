@@ -1,4 +1,4 @@
-"""How fast a device does the work of a study, by a data sheet or by runs that are done."""
+"""Speed of a device for a study's work, by its data sheet or by finished runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs ask of a device: images through models, and floating-point operations."""
+"""Work of runs: images through models, and floating-point operations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """What runs ask for; adds up.
+    """Work of some runs; can be added.
 
     Attributes:
         augmented: training images read and augmented.
@@ -46,12 +46,12 @@ class Estimator:
     """Work of a study's runs.
 
     Attributes:
-        sizes: of its data sets, and of that whose masks it takes; None where one is not known
+        sizes: of its datasets, and of that whose masks it takes; None where one is not known
             before it is prepared.
     """
 
     def __init__(self, study: Study) -> None:
-        """Look the data sets up.
+        """Look the datasets up.
 
         Raises:
             GtaError: if a store is damaged.
@@ -84,7 +84,7 @@ class Estimator:
     def alone(self, run: Run) -> Work:
         """The work of a run that shares nothing.
 
-        Tests of a data set whose size is not known are left out.
+        Tests of a dataset whose size is not known are left out.
 
         Raises:
             GtaError: as ``each``.

@@ -1,4 +1,4 @@
-"""What runs leave on disk: files and their columns, the state of each run, collected metrics."""
+"""Results on disk: files and columns, the state of each run, collected metrics."""
 
 from gta.results.collect import collect_metrics, read_collected, write_collected
 from gta.results.columns import HISTORY, IDENTITY, PREDICTIONS, Column

@@ -1,4 +1,4 @@
-"""What no config refers to any more, among results and prepared data."""
+"""Find and delete results and prepared data that no config references."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ ABOUT = {
     What.weights: "trained weights that the study no longer keeps",
     What.checkpoints: "checkpoints of runs that are done, and damaged files",
     What.pages: "tables and figures that the study no longer has",
-    What.stores: "prepared data sets and sources of other settings",
-    What.unpacked: "unpacked archives of data sets that are prepared",
+    What.stores: "prepared datasets and sources of other settings",
+    What.unpacked: "unpacked archives of datasets that are prepared",
     What.leftovers: "half-written files of processes that were killed",
 }
 
@@ -62,7 +62,7 @@ class Item:
 
 
 def unused(studies: Sequence[Study], others: Sequence[Study] = ()) -> list[Item]:
-    """What none of the studies refers to.
+    """Results and prepared data that no study references.
 
     Args:
         studies: whose results are looked through, and whose prepared data are kept.
@@ -156,7 +156,7 @@ def _of_run(run_files: RunFiles, kind: str, path: Path) -> Iterator[Item]:
 
 def _of_stores(root: Path, studies: Sequence[Study]) -> Iterator[Item]:
     wanted: set[Path] = set()
-    unmade: set[str] = set()  # data sets whose unpacked archives are still to be read
+    unmade: set[str] = set()  # datasets whose unpacked archives are still to be read
     for study in studies:
         for dataset in datasets_of(study):
             store = study.store(dataset)
@@ -219,7 +219,7 @@ def _lock_of_path(path: Path) -> Path:
 
 
 def datasets_of(study: Study) -> set[str]:
-    """The data sets that a study trains on or takes masks from."""
+    """The datasets that a study trains on or takes masks from."""
     masks = study.config.segmentation.dataset
     return {*study.config.datasets, *([masks] if masks else [])}
 

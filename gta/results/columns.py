@@ -38,7 +38,7 @@ class Column:
     json: bool = False
 
     def fault(self, value: Any) -> str | None:
-        """What is wrong with a value; None where nothing is."""
+        """Fault of a value; None if it is valid."""
         if value is None:
             return None if self.nullable else f"{self.name} is null"
         if isinstance(value, int | float) and not isinstance(value, bool):

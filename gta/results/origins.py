@@ -12,7 +12,7 @@ from gta.study import Run, Study
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run starts from.
+    """Digests of a run's dataset and source.
 
     Attributes:
         data: digest of the prepared dataset.

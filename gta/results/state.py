@@ -28,7 +28,7 @@ ORIGIN = "data and source: "  # the third
 
 @dataclass(frozen=True)
 class State:
-    """Where a run stands.
+    """State of a run.
 
     Attributes:
         state: ``done``; ``missing`` (not run, or without the weights that the config keeps);
@@ -57,7 +57,7 @@ class Result:
 
 
 def state_of(run_files: RunFiles, origin: Origin | None = None) -> State:
-    """Where a run stands.
+    """State of a run.
 
     Args:
         run_files: the run's files.
@@ -120,7 +120,7 @@ def result_of(
 
 
 def _beside(run_files: RunFiles) -> Result | None:
-    """What is wrong with a run's history or predictions; None if nothing is, or none is there."""
+    """Fault of a run's history or predictions; None if they are valid or missing."""
     for kind in BESIDE:
         path = run_files.path(kind)
         try:

@@ -1,4 +1,4 @@
-"""How far a study is, from its files alone: it may run on another machine, or not at all now."""
+"""Progress of a study, read from its files alone; it may run on another machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECENT = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Timing:
-    """How a run went that is done.
+    """Timing of a finished run.
 
     Attributes:
         seconds: that its training took; runs that train together share them.
@@ -38,7 +38,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Saved:
-    """How far a run was at its last checkpoint.
+    """Progress of a run at its last checkpoint.
 
     Attributes:
         iteration: iterations done.
@@ -192,7 +192,7 @@ def _changed(path: Path) -> int | None:
 
 
 def _outside(run: Run, packed: Iterable[str]) -> tuple[str, ...]:
-    """What a run shares with the others of its job."""
+    """Fields that a run shares with the others of its job."""
     return tuple(run.text(field) for field in vars(run) if field not in packed)
 
 
@@ -201,7 +201,7 @@ def _kind(run: Run) -> tuple[str, ...]:
 
 
 def read_saved(path: Path) -> Saved:
-    """How far a run is, by the JSON file beside its checkpoint; nowhere if it cannot be read."""
+    """Progress of a run from the JSON file beside its checkpoint; none if it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return Saved(int(content["iteration"]), float(content["seconds"]))

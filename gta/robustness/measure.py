@@ -136,7 +136,7 @@ def write(study: Study, table: pa.Table) -> None:
 
 
 def _view(study: Study, run: Run) -> tuple[Any, ...]:
-    """What runs must agree in to be tested on the same batches."""
+    """Settings that must be equal for runs to be tested on the same batches."""
     recipe = study.recipe(run)
     return run.dataset, recipe.evaluation, recipe.image_size, recipe.mean, recipe.std
 

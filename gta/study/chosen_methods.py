@@ -209,7 +209,7 @@ class StudyMethods(Mapping[str, type[Method]]):
         return self._recipes.get(name, {})
 
     def lam_of(self, name: str) -> str:
-        """What a method's lambda weighs (a reduction, for example); empty where that is fixed."""
+        """Unit of a method's lambda (a reduction, for example); empty if it is fixed."""
         return self.create(name).lam_of
 
     def deciding(self, name: str) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class Config(Strict):
     @field_validator("own_datasets")
     @classmethod
     def _new_datasets(cls, values: dict[str, OwnDataset]) -> dict[str, OwnDataset]:
-        return new_names(values, "data set", DATASETS)
+        return new_names(values, "dataset", DATASETS)
 
     @field_validator("own_sources")
     @classmethod
@@ -202,7 +202,7 @@ class Config(Strict):
     @field_validator("datasets")
     @classmethod
     def _known_datasets(cls, values: list[str], info: ValidationInfo) -> list[str]:
-        return [one_of(value, "data set", _datasets(info)) for value in values]
+        return [one_of(value, "dataset", _datasets(info)) for value in values]
 
     @field_validator("sources")
     @classmethod
@@ -238,7 +238,7 @@ class Config(Strict):
             one_of(figure, "figure", figures)
         for pictures in (value, *value.each.values()):
             for dataset in pictures.chosen:
-                one_of(dataset, "data set", _datasets(info))
+                one_of(dataset, "dataset", _datasets(info))
         return value
 
     @field_validator("overrides")
@@ -246,7 +246,7 @@ class Config(Strict):
     def _known_overrides(cls, values: list[Override], info: ValidationInfo) -> list[Override]:
         for override in values:
             for field, kind, known in (
-                ("dataset", "data set", _datasets(info)),
+                ("dataset", "dataset", _datasets(info)),
                 ("source", "source", _sources(info)),
                 ("method", "method", [*_methods(info), *_combinations(info)]),
                 ("mix", "mix", MIXES),

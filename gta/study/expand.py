@@ -1,4 +1,4 @@
-"""From a config and the declared tables to the set of runs, each once."""
+"""Expansion of a config and the declared tables to the set of runs, each once."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def described(model: type[BaseModel], location: Sequence[Any], faults: list[ErrorDetails]) -> str:
-    """What is wrong with one value, for each branch of its type's union.
+    """Faults of one value, for each branch of its type's union.
 
     Args:
         model: that was validated.

@@ -1,4 +1,4 @@
-"""What a config says of table 4 and of the figures; it decides no training run."""
+"""Config sections for table 4 and the figures; they decide no training run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Segmentation(Strict):
     @classmethod
     def _masked(cls, value: str | None) -> str | None:
         masked = [name for name, info in DATASETS.items() if info.masks]
-        return value and one_of(value, "data set with masks", masked)
+        return value and one_of(value, "dataset with masks", masked)
 
     @field_validator("own_protocols")
     @classmethod
@@ -74,7 +74,7 @@ class Segmentation(Strict):
 
 
 class Pictures(Strict):
-    """Which test images a figure shows: how many, drawn by which seed, or by name.
+    """Choice of a figure's test images: number and seed, or names.
 
     Attributes:
         images: how many.
@@ -89,7 +89,7 @@ class Pictures(Strict):
 
 
 class Figures(Pictures):
-    """What the figures show, and where one of them shows something else.
+    """Settings of the figures, and exceptions for single ones.
 
     Attributes:
         each: settings of one figure alone, by its name.

@@ -55,7 +55,7 @@ class StudyInputs:
         return dataclasses.replace(info, forms=tuple(map(self._form, info.forms)))
 
     def source_info(self, name: str) -> SourceInfo:
-        """What is known of a source: the catalog's, or the config's own.
+        """Description of a source, from the catalog or the config.
 
         Raises:
             GtaError: if neither has it.
@@ -86,7 +86,7 @@ class StudyInputs:
 
     @cached_property
     def dataset_kinds(self) -> dict[str, str]:
-        """How the images of each dataset come about: ``procedural`` or ``images``."""
+        """Settings of each dataset's images: ``procedural`` or ``images``."""
         return {name: self.dataset_info(name).kind for name in self.config.datasets}
 
     # Where they lie
@@ -98,7 +98,7 @@ class StudyInputs:
 
     @property
     def reference_folders(self) -> tuple[Path, ...]:
-        """Where published numbers lie: beside the tables file, then beside the shipped one."""
+        """Folders of published numbers: beside the tables file, then beside the shipped one."""
         shipped = find_config(Path("config/tables.yaml"), self.root)
         return tuple(dict.fromkeys(f.parent / "reference" for f in (self.tables_file, shipped)))
 
@@ -124,7 +124,7 @@ class StudyInputs:
 
     @property
     def weights_root(self) -> Path:
-        """Where files of sources are placed or fetched, shared by all studies."""
+        """Folder where files of sources are placed or fetched, shared by all studies."""
         return folder_of("GTA_WEIGHTS", "data/weights", self.root)
 
     @property
@@ -133,13 +133,13 @@ class StudyInputs:
         return folder_of("GTA_STORE", "data/store", self.root)
 
     def placed_folder(self, dataset: str) -> Path:
-        """Where a dataset lies without archives: an own one, or a catalog's unpacked by hand."""
+        """Folder of a dataset without archives: an own one, or a catalog's unpacked by hand."""
         folder = self.dataset_info(dataset).folder
         own = dataset in self.config.own_datasets
         return self.resolve(folder) if own else self.archives_root / folder
 
     def source_place(self, file: str) -> Path:
-        """Where a source's file lies: a bare name in the weights folder, else a path."""
+        """Path of a source's file: a bare name lies in the weights folder."""
         return self.resolve(file) if "/" in file else self.weights_root / file
 
     def store(self, dataset: str) -> Path:

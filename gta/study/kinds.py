@@ -45,7 +45,7 @@ PACKAGES: dict[Place, str] = {"tables": "gta.tables.kinds", "figures": "gta.figu
 
 
 class Kind:
-    """What a kind of table or figure declares to the config and the workflow.
+    """Declaration of a kind of table or figure for the config and the workflow.
 
     Attributes:
         name: ``kind:`` in the stanza of a table or figure.

@@ -1,4 +1,4 @@
-"""What an overlay leaves of the study below it, where it chooses other tables or runs."""
+"""Merging of an overlay that chooses other tables or runs."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class OwnSource(Strict):
 
     @property
     def info(self) -> SourceInfo:
-        """What the catalog would say of it."""
+        """Description in the catalog's form."""
         archive = None
         if self.file is not None:
             archive = Archive(self.file, sha256=self.sha256, own=True)

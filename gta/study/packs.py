@@ -1,4 +1,4 @@
-"""Which runs share a job."""
+"""Assignment of runs to jobs."""
 
 from __future__ import annotations
 

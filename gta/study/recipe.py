@@ -110,7 +110,7 @@ class Augment(Strict):
 
 
 class Evaluation(Strict):
-    """How test images are brought to the model's size: resize, then centre crop.
+    """Test view: resize, then centre crop.
 
     Attributes:
         resize: pixels of the shorter side before the crop. ``null``: rendered images are taken as
@@ -270,7 +270,7 @@ class Recipe(Strict):
         return self.model_copy(update={"evaluation": self.evaluation.model_copy(update=view)})
 
     def mixing(self, mix: str) -> tuple[str, dict[str, Any]]:
-        """How the batches of a run are mixed: a key of ``MIXES`` and its settings.
+        """Mixing of a run's batches: a key of ``MIXES`` and its settings.
 
         Args:
             mix: of the run; ``none`` stands for the recipe's ``base_mix``.

@@ -13,7 +13,7 @@ Severity = Annotated[int, Field(ge=1, le=5)]
 
 
 class Robustness(Strict):
-    """Which corruptions of the test images finished runs are tested on.
+    """Choice of corruptions of the test images.
 
     Attributes:
         corruptions: of ``gta.catalog.CORRUPTIONS``; default all.

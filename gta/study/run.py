@@ -12,10 +12,10 @@ from gta.errors import GtaError
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """One training run; nothing but its identity.
+    """Identity of one training run.
 
     Attributes:
-        dataset: name of the downstream data set.
+        dataset: name of the downstream dataset.
         rate: share of the training images of every class, in percent, in (0, 100].
         source: name of the pre-trained source.
         method: name of the fine-tuning method.

@@ -48,7 +48,7 @@ class Override(Strict):
 
 
 class Split(Strict):
-    """Which training images a rate keeps and which are held out.
+    """Selection of training and held-out images.
 
     Attributes:
         kind: ``random``, or ``bss``: the published lists of thuml/Batch-Spectral-Shrinkage.
@@ -99,7 +99,7 @@ class Procedural(Strict):
 
 
 class Images(Strict):
-    """How photographs are stored, and what a damaged file or another number of them does.
+    """Storage of photographs, and the reaction to damaged files or another number of them.
 
     Attributes:
         short_side: pixels; larger images are shrunk to it when they are prepared. ``null`` keeps

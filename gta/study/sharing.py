@@ -1,4 +1,4 @@
-"""Which runs see the same batches, and so can train together."""
+"""Selection of runs that see the same batches and can train together."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ class Study(StudyInputs):
         return self.kinds[self.specs[name].kind]
 
     def shown_by(self, name: str) -> dict[str, Any]:
-        """What decides how a table or figure is shown, besides its inputs, as JSON values."""
+        """Settings that decide a table's or figure's look, besides its inputs, as JSON values."""
         spec = self.specs[name]
         return {
             "stanza": spec.model_dump(mode="json"),

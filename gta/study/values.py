@@ -1,4 +1,4 @@
-"""What a config's sections share: strictness, the form of names, what is said of wrong ones."""
+"""Base of a config's sections: strictness, the form of names, messages about wrong ones."""
 
 from __future__ import annotations
 

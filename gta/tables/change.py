@@ -86,7 +86,7 @@ def _numbers(
 
 
 def accuracies_line(study: Study, before: Mapping[Run, float], after: Mapping[Run, float]) -> str:
-    """How many runs give the accuracy that they gave before, and which is furthest from it."""
+    """Number of runs with unchanged accuracy, and the largest change."""
     both = [run for run in after if run in before]
     moved = {run: abs(after[run] - before[run]) for run in both}
     same = sum(difference <= SAME for difference in moved.values())

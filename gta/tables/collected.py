@@ -1,4 +1,4 @@
-"""What tables are made of: a study's files, each read once and only when it is asked for."""
+"""Inputs of tables: a study's files, each read once, when first needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gta.tables.selection import ACCURACIES, gather, select
 
 
 class Collected:
-    """What the runs of a study have left.
+    """Results of the runs of a study.
 
     Attributes:
         study: whose.
@@ -55,7 +55,7 @@ class Collected:
 
     @cached_property
     def states(self) -> dict[Run, State]:
-        """Why runs of the study are not among the metrics."""
+        """Reasons why runs are missing from the metrics."""
         return states_of_missing(self.study, self.metrics)
 
     @cached_property
@@ -174,7 +174,7 @@ def table_kind(study: Study, name: str) -> TableKind:
 
 
 def states_of_missing(study: Study, metrics: pd.DataFrame) -> dict[Run, State]:
-    """Why runs of a study are not among its collected metrics."""
+    """Reasons why runs are missing from the collected metrics."""
     done = gather(study.runs, metrics)["done"]
     found: dict[Run, State] = {}
     for position in (~done).to_numpy().nonzero()[0]:

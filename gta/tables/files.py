@@ -1,4 +1,4 @@
-"""From a study's files to the files of its tables."""
+"""Building a study's tables from its files, and writing them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gta.tables.render import to_html, to_latex, to_markdown
 
 
 def read_all(study: Study) -> Collected:
-    """What all tables of a study are made of, each file read when it is first needed."""
+    """Inputs of all tables of a study, each file read when first needed."""
     return Collected(study)
 
 

@@ -1,4 +1,4 @@
-"""Which cells of a column cannot be told from its best: all pairs, with Holm's correction."""
+"""Groups of cells that cannot be told from a column's best: all pairs, Holm's correction."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def _identity(pair: Pair) -> dict[str, Any]:
 
 
 def _right(study: Study, runs: Sequence[Run]) -> dict[Run, NDArray[np.int8]]:
-    """Which test images of a data set each run got right, in the order of the images."""
+    """Test images that each run classified correctly, in the order of the images."""
     right: dict[Run, NDArray[np.int8]] = {}
     images = None
     for run in runs:

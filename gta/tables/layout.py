@@ -1,4 +1,4 @@
-"""From a tidy frame to what a reader sees: blocks of cells, and the notes under them."""
+"""Layout of a tidy frame as blocks of cells with notes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gta.tables.order import PRETRAINED
 
 CHOSEN_BY = {"test": "λ by test accuracy", "heldout": "λ by held-out accuracy"}
 HEADINGS = {
-    "dataset": "Data set",
+    "dataset": "Dataset",
     "evaluated_on": "Masks of",
     "source": "Source",
     "method": "Method",
@@ -34,7 +34,7 @@ DOWN = ("method", "model", "mix", "source", "dataset", "rate")  # the first name
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place of a table.
+    """Content of one table cell.
 
     Attributes:
         mean: the number; NaN in a hole.
@@ -126,7 +126,7 @@ def choice(study: Study, row: Any, method: str) -> tuple[dict[str, Any], str]:
 
 
 def choice_note(row: Any) -> str:
-    """Why a row is a hole, or that its lambda was chosen at another rate; else empty."""
+    """Reason for an empty row, or a note that its lambda was chosen at another rate; else empty."""
     if row.missing or isnan(row.chosen_at) or row.chosen_at == row.rate:
         return str(row.missing)
     return f"At {row.rate:g} % nothing is held out: λ as chosen at {row.chosen_at:g} %."
@@ -186,7 +186,7 @@ def _place(row: Any) -> dict[str, Any]:
 
 
 def lam_of(study: Study, method: str | None) -> str:
-    """What a method's lambda weighs; empty for a source before training, which is not a method."""
+    """Unit of a method's lambda; empty for a source before training, which is not a method."""
     if method is None or method not in study.methods:
         return ""
     return study.methods.lam_of(method)

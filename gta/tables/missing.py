@@ -1,4 +1,4 @@
-"""What stands in place of a number that is not there: why, and the command that makes it."""
+"""Explanation and fix-it command for an empty table cell."""
 
 from __future__ import annotations
 

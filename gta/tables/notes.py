@@ -1,4 +1,4 @@
-"""What stands under a table: the settings behind it, and what its signs mean."""
+"""Notes under a table: the settings behind it, and the meaning of its signs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WITHIN = {True: "≈", False: "≉"}
 ABOVE, BELOW, TIED = "↑", "↓", "•"
 
 FEW = 4  # names that are listed
-NAMES = {field: field for field in CELL} | {"dataset": "data set"}
+NAMES = {field: field for field in CELL} | {"dataset": "dataset"}
 
 Titles = Callable[[str, Any], str]
 
@@ -71,7 +71,7 @@ def recipe_note(study: Study, runs: Iterable[Run], title_of: Titles) -> str:
 
 
 def _sources_note(study: Study) -> Iterator[str]:
-    """Where the choices come from on which the paper is silent, as the config says."""
+    """Sources of the choices on which the paper is silent, as cited in the config."""
     cited = [
         f"{', '.join(key.replace('_', ' ').replace('.', ' ') for key in keys)}: {source}"
         for source, keys in study.config.recipe_sources.items()
@@ -125,7 +125,7 @@ def _text(value: Any) -> str:
 
 
 def paper_remark() -> str:
-    """Whose numbers stand beside ours, and what the signs behind the difference say."""
+    """Origin of the reference numbers, and the meaning of the signs behind a difference."""
     return (
         f"paper: arXiv 2401.02656; Δ: ours less the paper's; {WITHIN[True]}: within "
         f"{DEVIATIONS:g} pooled standard deviations, {WITHIN[False]}: beyond (where the paper "
@@ -134,7 +134,7 @@ def paper_remark() -> str:
 
 
 def gain_remarks(study: Study, table: pd.DataFrame) -> list[str]:
-    """What the marks of gains mean, and whether some could not be told."""
+    """Meaning of the marks of gains, and a note if some could not be computed."""
     title = METHODS[BASELINE].title
     if "gain" not in table:
         return []
@@ -157,7 +157,7 @@ def gain_remarks(study: Study, table: pd.DataFrame) -> list[str]:
 
 
 def compared(within: Sequence[str], spec: TableSpec) -> str:
-    """Which cells of a table of accuracies are compared with each other, in words.
+    """Description of which cells of an accuracy table are compared with each other.
 
     Args:
         within: fields that they share.
@@ -171,7 +171,7 @@ def compared(within: Sequence[str], spec: TableSpec) -> str:
 
 
 def tied_remark(cells: str) -> str:
-    """What the mark of the best group means."""
+    """Meaning of the mark of the best group."""
     return (
         f"{TIED}: cannot be told from the best of {cells}: all pairs of its cells are compared on "
         f"the same seeds and test images, Holm's correction at {100 * (1 - LEVEL):g} %."
@@ -179,7 +179,7 @@ def tied_remark(cells: str) -> str:
 
 
 def hole_remarks(table: pd.DataFrame) -> list[str]:
-    """What to do about holes, where there are some."""
+    """Remedy for missing cells, if there are any."""
     if not (table["missing"] != "").any():
         return []
     return [
@@ -189,7 +189,7 @@ def hole_remarks(table: pd.DataFrame) -> list[str]:
 
 
 def choice_remarks(study: Study, methods: Iterable[str]) -> list[str]:
-    """How lambda was chosen, and from what, where a method has several."""
+    """Note on how lambda was chosen, if a method has several."""
     points = study.methods.points
     grids = [m for m in dict.fromkeys(methods) if m in study.methods and len(points(m)) > 1]
     if not grids:

@@ -1,4 +1,4 @@
-"""Which lambda stands for a cell: the paper's choice and one that looks at no test image.
+"""Choice of each cell's lambda: by test accuracy, as the paper does, and by held-out accuracy.
 
 Where a study tunes more than lambda (a learning rate, the lambda of a second penalty), what is
 chosen is a point: ``lam`` and ``tuned``.
@@ -191,7 +191,7 @@ def _cells(
 
 
 def _told(rows: pd.DataFrame, tell: Callable[[list[Run]], str]) -> pd.Series[str]:
-    """What is to be told of some of the runs of each cell."""
+    """Joined messages about some runs of each cell."""
     runs: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
     for values in rows[IDENTITY].itertuples(index=False, name=None):
         run = Run(*values)
@@ -219,7 +219,7 @@ def _test_choices(cells: pd.DataFrame, lambdas: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Standing:
-    """What a cell can say about lambda: its best on held-out images, and what stands against it."""
+    """A cell's best lambda on held-out images, and any obstacle to using it."""
 
     rate: float
     lam: float

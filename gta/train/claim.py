@@ -1,4 +1,4 @@
-"""Which device a job trains on: a GPU is claimed through a lock that a dead process frees.
+"""Device claims: a job claims a GPU through a lock that a dead process frees.
 
 Snakemake starts jobs side by side but gives none its device, so each claims one. Two settings
 in the environment:
@@ -27,7 +27,7 @@ from gta.files import hold_one
 
 @contextmanager
 def claim(device: str = "auto", on_wait: Callable[[], None] | None = None) -> Iterator[str]:
-    """Hold a device while the block runs.
+    """Claim a device while the block runs.
 
     Args:
         device: ``auto`` waits for a free one of those shared out, and is the CPU where there is
@@ -83,7 +83,7 @@ def shared() -> list[str]:
 
 
 def runs_per_device() -> int:
-    """How many jobs share a device.
+    """Number of jobs that share a device.
 
     Raises:
         GtaError: if ``GTA_RUNS_PER_DEVICE`` is no positive number.
@@ -95,7 +95,7 @@ def runs_per_device() -> int:
 
 
 def places() -> int:
-    """How many jobs the shared devices take at a time; 0 where there is only the CPU."""
+    """Number of jobs that the shared devices take at a time; 0 if there is only the CPU."""
     return len(shared()) * runs_per_device()
 
 
@@ -105,7 +105,7 @@ def threads_each() -> int:
 
 
 def _identity(name: str) -> str:
-    """What tells a device from others, however CUDA numbers it for this process."""
+    """Identity of a device, independent of CUDA's numbering in this process."""
     if not name.startswith("cuda"):
         return name
     import torch

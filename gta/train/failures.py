@@ -55,11 +55,11 @@ class Failures:
                     self.errors[learner] = as_gta_error(error, f"iteration {self._iteration}")
 
     def others(self, learners: Sequence[Learner]) -> list[Learner]:
-        """Those of the learners that have not failed."""
+        """Learners that have not failed."""
         return [learner for learner in learners if learner not in self.errors]
 
     def in_step(self, learners: Sequence[Learner]) -> list[Learner]:
-        """Those of the learners that neither failed nor must repeat the step."""
+        """Learners that neither failed nor must repeat the step."""
         return [one for one in self.others(learners) if one not in self._repeating]
 
     def end_step(self) -> None:
@@ -84,7 +84,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def _exhausted(learner: Learner, iteration: int) -> GtaError:
-    """What to say of a run that needs more memory than there is."""
+    """Message for a run that needs more memory than there is."""
     size, auto = learner.micro_batch, learner.recipe.micro_batch == "auto"
     remedy = "use a larger device or a smaller model" if auto else "set recipe.micro_batch: auto"
     images = "1 image" if size == 1 else f"{size} images"

@@ -16,7 +16,7 @@ SKIPPED_AT_LEAST = 32  # skips that any run may have: the loss scale falls from 
 
 
 class Scalars(NamedTuple):
-    """What an iteration computed, as tensors on the device.
+    """Results of an iteration, as tensors on the device.
 
     Attributes:
         terms: of the loss, by name.

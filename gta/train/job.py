@@ -257,6 +257,6 @@ def _test(
 
 
 def _say_wait(waited: float, seconds: float) -> None:
-    """Say for what share of the training time the job waited for augmented images."""
+    """Log the share of the training time spent waiting for augmented images."""
     if waited:
         say(f"waited for images: {waited:.1f} s of {seconds:.1f} s ({waited / seconds:.1%})")

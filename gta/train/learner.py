@@ -1,4 +1,4 @@
-"""One run's part of training: model, optimiser, history, and its steps on batches given to it."""
+"""State of one run in training: model, optimiser, history, and its steps on given batches."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def train_together(
 def _iterate(
     due: Sequence[Learner], batches: SharedBatches, iteration: int, failures: Failures
 ) -> None:
-    """One iteration of every learner in ``due``; ``failures`` takes those that fail."""
+    """Run one iteration of every learner in ``due``; ``failures`` collects those that fail."""
     with failures.of(due):
         images, labels = batches.loader.batch(iteration)
     due = failures.others(due)
@@ -169,7 +169,7 @@ def _iterate(
 
 
 def take_step(group: Sequence[Learner], batch: Mixed, failures: Failures) -> None:
-    """One step of learners that share a source forward pass; failing learners are skipped.
+    """Run one step of learners that share a source forward pass; failing learners are skipped.
 
     Args:
         group: learners of one source, precision and micro-batch, at the same iteration.
@@ -196,7 +196,7 @@ def take_step(group: Sequence[Learner], batch: Mixed, failures: Failures) -> Non
 
 
 def step_alone(learner: Learner, batch: Mixed) -> None:
-    """One step of one learner; errors are raised.
+    """Run one step of one learner; errors are raised.
 
     Raises:
         GtaError: as ``Learner.begin``, ``add`` and ``finish``.

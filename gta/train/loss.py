@@ -46,7 +46,7 @@ class FeaturePenalty(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """What a run minimises: the mean cross entropy plus ``lam`` times its method's penalty.
+    """Objective of a run: the mean cross entropy plus ``lam`` times its method's penalty.
 
     Attributes:
         mix: how images and labels are mixed.

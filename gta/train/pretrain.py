@@ -49,7 +49,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one source is trained."""
+    """Recipe of one source's pre-training."""
 
     objective: str
     steps: int = 700
@@ -224,7 +224,7 @@ def validation() -> rendered.Corpus:
 
 
 def _batches(corpus: rendered.Corpus, recipe: Recipe) -> Iterator[Batch]:
-    """Whole families of siblings, two views each of every object, without end."""
+    """Endless batches of whole sibling families, two views of every object."""
     images, labels = torch.from_numpy(corpus.images), attributes(corpus.objects)
     families = len(images) // recipe.siblings
     while True:

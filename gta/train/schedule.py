@@ -33,7 +33,7 @@ def learning_rate(recipe: Recipe, iteration: int) -> float:
 
 
 def lr_multiple(parameter: str, blocks: Sequence[str], recipe: Recipe) -> float:
-    """What the learning rate is multiplied with for a parameter, by timm's name.
+    """Factor of the learning rate of a parameter, by timm's name.
 
     Layer-wise decay: ``layer_decay`` to the power of the number of layers above, as MAE and BEiT
     count them: the embeddings are layer 0, block i is layer i + 1, norm and head are the last.

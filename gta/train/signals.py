@@ -15,7 +15,7 @@ class Stopped(SystemExit):
     """A signal ended the job; its exit status is 128 + n, as a shell's."""
 
     def __init__(self, number: signal.Signals) -> None:
-        """Hold the signal's status as ``code``."""
+        """Store the signal's status as ``code``."""
         super().__init__(128 + number)
         self.signal = number
 

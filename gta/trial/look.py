@@ -1,4 +1,4 @@
-"""What is in a folder of photographs, before anything is prepared or trained."""
+"""Inspection of a folder of photographs, before anything is prepared or trained."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FEW = 5  # training images of a class, below which it is said
 
 @dataclass(frozen=True)
 class Look:
-    """What a folder holds.
+    """Contents of a folder.
 
     Attributes:
         folder: the folder, or a CSV file.

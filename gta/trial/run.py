@@ -40,7 +40,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Finding:
-    """What came out for a method.
+    """Outcome of a method.
 
     Attributes:
         method: name.

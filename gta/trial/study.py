@@ -22,7 +22,7 @@ TEST_MARGIN = 8 / 7  # shorter side of a test image before the centre crop, as 2
 
 @dataclass(frozen=True)
 class Choices:
-    """What a trial is run with.
+    """Settings of a trial.
 
     Attributes:
         name: of the study.

@@ -1,1 +1,1 @@
-"""What the Snakefile and the profiles call."""
+"""Functions that the Snakefile and the profiles call."""

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def for_family(options: Mapping[str, Any], name: str, rules: Iterable[str]) -> dict[str, Any]:
-    """Give what is set for ``name`` to every rule of a family.
+    """Apply the settings of ``name`` to every rule of a family.
 
     Args:
         options: by rule, e.g. what ``--set-threads`` or a profile's ``set-resources`` say.

@@ -76,7 +76,7 @@ def _mark_of_collected(study: Study) -> Path:
 
 
 def _mark(mark: Path, results: list[Path], stale: bool) -> None:
-    """Give stale results a mark that is newer than they are, and only these."""
+    """Write a mark that is newer than stale results, for these alone."""
     made = [path.stat().st_mtime_ns for path in results if path.exists()]
     is_newer = mark.exists() and mark.stat().st_mtime_ns > max(made, default=0)
     if not stale and is_newer:  # an edit was taken back before the results were made again

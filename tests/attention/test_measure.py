@@ -306,7 +306,7 @@ def save_model(study: Study, run: Run, model: Any) -> None:
 
 @pytest.fixture
 def masked_study(tiny_config: dict[str, Any], workdir: Path) -> Study:
-    """One data set with masks, a source, and the weights of all runs but one."""
+    """One dataset with masks, a source, and the weights of all runs but one."""
     tiny_config |= {"datasets": ["mini_near"], "seeds": [0], "tables": ["table4"]}
     tiny_config["methods"]["gta"]["grid"] = [1]
     study = Study(tiny_config)
@@ -391,7 +391,7 @@ def test_what_was_measured_is_not_measured_again(
     assert len(counted) == len(masked_study.runs)
 
 
-# Masks of another data set
+# Masks of another dataset
 
 SIZES = [(60, 80), (80, 60), (70, 70), (50, 90)]
 SMALL = {
@@ -403,7 +403,7 @@ SMALL = {
 
 @pytest.fixture
 def voc_study(tiny_config: dict[str, Any], workdir: Path) -> Study:
-    """Two data sets, whose models are held against masks of classes; the training data lack."""
+    """Two datasets, whose models are held against masks of classes; the training data lack."""
     settings = {"dataset": "voc12", "own_protocols": SMALL, "protocols": list(SMALL)}
     tiny_config |= {"seeds": [0], "tables": ["table4"], "segmentation": settings}
     tiny_config["methods"]["gta"]["grid"] = [1, 10]
@@ -449,7 +449,7 @@ def test_a_view_is_the_whole_image_as_a_square(voc_study: Study, size: int) -> N
 
 def test_models_are_held_against_masks_of_another_data_set(voc_study: Study) -> None:
     rows = segment(voc_study).to_pylist()
-    # the source once, though there are two data sets; each run; three protocols each
+    # the source once, though there are two datasets; each run; three protocols each
     assert len(rows) == 3 * (1 + len(voc_study.runs))
     assert {row["evaluated_on"] for row in rows} == {"voc12"}
     assert [row["protocol"] for row in rows[:3]] == list(SMALL)
@@ -506,7 +506,7 @@ def test_a_size_that_the_patches_do_not_divide_is_refused(voc_study: Study) -> N
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"dataset": "cub"}, "segmentation.dataset: there is no data set with masks 'cub'"),
+        ({"dataset": "cub"}, "segmentation.dataset: there is no dataset with masks 'cub'"),
         ({"protocols": ["dino"]}, "segmentation.protocols: there is no protocol 'dino'"),
         ({"protocols": ["sar", "sar"]}, "segmentation.protocols: a value is named twice"),
         ({"protocols": []}, "segmentation.protocols: "),

@@ -320,7 +320,7 @@ def test_table_prints_one_selection(finished: Study, config: str) -> None:
 def test_table_prints_other_formats(finished: Study, config: str) -> None:
     rows = list(csv.DictReader(gta("table", "--config", config, "--format", "csv").splitlines()))
     assert {row["selection"] for row in rows} == {"test", "heldout"}
-    assert len(rows) == 2 * 2 * 2 * 6  # selections, data sets, rates, methods
+    assert len(rows) == 2 * 2 * 2 * 6  # selections, datasets, rates, methods
     assert "tabular" in gta("table", "--config", config, "--format", "tex")
     assert "<table" in gta("table", "--config", config, "--format", "html")
 

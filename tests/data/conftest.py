@@ -1,4 +1,4 @@
-"""Fixtures for tests of data sets."""
+"""Fixtures for tests of datasets."""
 
 from __future__ import annotations
 

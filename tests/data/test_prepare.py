@@ -80,5 +80,5 @@ def test_other_sizes_or_seeds_are_another_store(small):
 
 
 def test_what_is_not_known_is_an_error(tiny_study):
-    with pytest.raises(GtaError, match=r"there is no data set 'cup'; known: mini_near, .*grocery"):
+    with pytest.raises(GtaError, match=r"there is no dataset 'cup'; known: mini_near, .*grocery"):
         prepare(tiny_study, "cup")

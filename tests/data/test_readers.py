@@ -1,4 +1,4 @@
-"""Each data set's true layout, in small, becomes its listing; what is wrong with it is named."""
+"""Each dataset's true layout, in small, becomes its listing; what is wrong with it is named."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_every_data_set_of_the_catalog_has_a_reader_and_archives_that_tests_buil
         assert published & built, name
 
 
-# Images of the data sets, one by one.
+# Images of the datasets, one by one.
 
 
 def test_cub_keeps_the_order_of_its_list_and_names_its_images_as_bss_does(tmp_path):

@@ -21,7 +21,7 @@ SIZE = Size(classes=4, train=5, test=2)
 
 
 def publish(listing: Listing, prefix: str, folder: Path) -> dict[str, list[str]]:
-    """Write lists of a data set as BSS has them: mixed, without a final order; not nested."""
+    """Write lists of a dataset as BSS has them: mixed, without a final order; not nested."""
     random = np.random.default_rng(0)
     names: dict[tuple[str, int], list[str]] = defaultdict(list)
     for entry in listing.entries:
@@ -204,7 +204,7 @@ def test_any_listed_images_are_taken_and_the_rest_held_out(of_class, data):
     assert [bss[position] for position in subset.test] == ["test/0/t"]
 
 
-# The real lists, where they are at hand, against what the data sets' own lists say.
+# The real lists, where they are at hand, against what the datasets' own lists say.
 
 PAPER = {
     # prefix: images at 15, 30, 50, 100 percent and in the test set, of the BSS authors' lists
@@ -268,7 +268,7 @@ def as_dogs(names: list[list[str]], root: Path) -> Listing:
 
 
 def as_pet(names: list[list[str]], root: Path) -> Listing:
-    """Class ids from the breeds' alphabet (capitals are cats), as the data set numbers them."""
+    """Class ids from the breeds' alphabet (capitals are cats), as the dataset numbers them."""
     breeds = sorted({name.rpartition("_")[0] for *_, name in names}, key=str.lower)
     for folder in ("images", "annotations"):
         (root / folder).mkdir()

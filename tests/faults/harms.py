@@ -52,7 +52,7 @@ def of_an_older_version(_: Study, path: Path) -> None:
 
 
 def relabelled(_: Study, path: Path) -> None:
-    """The labels of a data set are others."""
+    """The labels of a dataset are others."""
     table = pq.ParquetFile(path).read()
     place = table.schema.get_field_index("label")
     others = pa.array([0] * table.num_rows, pa.int32())

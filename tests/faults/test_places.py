@@ -27,7 +27,7 @@ Make = Callable[[Path], StagedStudy]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Lays out a staged study in a folder, its data set and source prepared."""
+    """Lays out a staged study in a folder, its dataset and source prepared."""
     made: list[StagedStudy] = []
 
     def make(folder: Path) -> StagedStudy:
@@ -123,7 +123,7 @@ def test_clocks_that_jump_train_nothing_again(make: Make, tmp_path: Path) -> Non
     now = time.time()
 
     for time_of_store, time_of_part, time_of_lock in (
-        (now + DAY, now, LONG_AGO),  # the data set was prepared by a clock that was ahead
+        (now + DAY, now, LONG_AGO),  # the dataset was prepared by a clock that was ahead
         (1e9, LONG_AGO, now + DAY),  # the run was trained by one that was behind
         (1e9, now + DAY, now),  # by one that was ahead
     ):

@@ -289,7 +289,7 @@ def accuracy(run: Run) -> float:
 
 @pytest.fixture
 def drawable(tiny_config: dict[str, Any], workdir: Path) -> Study:
-    """Stores of two data sets, one with masks, and the weights that figures 1 and 3 need."""
+    """Stores of two datasets, one with masks, and the weights that figures 1 and 3 need."""
     figures = ["figure1", "figureB1", "figure3", "figure4"]
     names = {"figures": figures, "figure_settings": {"images": 3}}
     study = Study(tiny_config | names)
@@ -395,7 +395,7 @@ def test_a_chosen_image_that_is_not_there(drawable: Study, name: str, said: str)
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"chosen": {"flowers": ["1"]}}, "there is no data set 'flowers'"),
+        ({"chosen": {"flowers": ["1"]}}, "there is no dataset 'flowers'"),
         ({"each": {"figure9": {"images": 1}}}, "there is no figure 'figure9'"),
         ({"each": {"figure1": {"each": {}}}}, "each.figure1.each: unknown key"),
         ({"chosen": {"mini_near": []}}, "chosen.mini_near: "),

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OVERLAY = Path(__file__).with_name("overlay.yaml")
 LINKED = ("config", "environment.yml", "local", "notebooks", "slurm", "workflow")
 LAYOUTS = ("cub", "cars", "aircraft", "dogs", "pet", "voc12")
-# Figure B1 shows 4 test images of a data set; of VOC 2012 each class must have an image.
+# Figure B1 shows 4 test images of a dataset; of VOC 2012 each class must have an image.
 SIZE = archives.Size(classes=4, train=5, test=5, masked=20)
 SIDE = 224  # pixels: of the images that the official position embeddings are made for
 

@@ -163,7 +163,7 @@ def test_masks_stand_beside_the_papers(study: Study) -> None:
     assert table["delta"].notna().all()
     assert table["missing"].isna().all()
     measured = table.groupby(["selection", "protocol"]).size()
-    # the source before fine-tuning, then two methods at two rates on five data sets
+    # the source before fine-tuning, then two methods at two rates on five datasets
     assert measured.to_list() == [1 + 2 * 2 * 5] * 2 * 4
 
 

@@ -185,11 +185,11 @@ def test_sorts_by_mouse_and_by_keyboard(page: Page) -> None:
 
 
 def test_filters_rows_and_columns(page: Page) -> None:
-    assert page.column("table2", "Data set") == ["CUB"] * 6 + ["Pet"] * 6
+    assert page.column("table2", "Dataset") == ["CUB"] * 6 + ["Pet"] * 6
     page.narrow("dataset", "Pet")
     page.narrow("method", "GTA")
     page.narrow("method", "Fine-tuning")
-    assert page.column("table2", "Data set") == ["Pet", "Pet"]
+    assert page.column("table2", "Dataset") == ["Pet", "Pet"]
     assert page.column("table2", "Method") == ["Fine-tuning", "GTA"]
     assert page.one("#filters [data-shows=dataset]").text == "Pet"
     rates = "return [...document.querySelector('#table2 thead tr').cells].map(c => c.textContent)"
@@ -206,7 +206,7 @@ def test_filters_rows_and_columns(page: Page) -> None:
     page.one("#filters [type=reset]").click()
     page.wait(lambda _: not nothing.is_displayed())
     assert page.run(blocks) == [True, True]
-    assert len(page.column("table2", "Data set")) == 12
+    assert len(page.column("table2", "Dataset")) == 12
 
 
 def test_a_click_opens_runs_curves_and_command(page: Page) -> None:

@@ -101,7 +101,7 @@ def test_says_what_is_done_and_what_is_not(study: Study, page: Reader) -> None:
 def test_begins_with_the_answer(page: Reader) -> None:
     first = page.text.index("What the study says")
     claim = page.text.index("At 15 % GTA is above Fine-tuning on 1 of 1 dataset, +5.0 points.")
-    assert first < claim < page.text.index("table1: Data sets")
+    assert first < claim < page.text.index("table1: Datasets")
     assert "The [cls] attention logits are kept near the source's." in page.text
     assert "arXiv 2401.02656" in page.text
     links = {link.get("href") for link in page.all("a")}

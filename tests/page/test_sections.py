@@ -67,7 +67,7 @@ def test_a_table_says_what_it_says_of_a_cell(study: Study) -> None:
 def test_groups_of_rows_begin_where_the_first_name_changes(study: Study) -> None:
     (block,) = sections(study)["table2"].blocks
     assert [line.names[0] for line in block.lines if line.begins] == ["Mini near", "Mini far"]
-    assert block.corner == ["Data set", "Method"]
+    assert block.corner == ["Dataset", "Method"]
     assert block.corner[block.key] == "Method"
     assert [[(head.text, head.span) for head in heads] for heads in block.heads] == [
         [("λ by test accuracy", 2), ("λ by held-out accuracy", 2)],

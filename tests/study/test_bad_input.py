@@ -150,7 +150,7 @@ def override(content: dict[str, Any], **keys: Any) -> None:
         # names of nothing
         (
             lambda c: c.update(datasets=["mini"]),
-            "datasets: there is no data set 'mini'; did you mean 'mini_far' or ",
+            "datasets: there is no dataset 'mini'; did you mean 'mini_far' or ",
         ),
         (lambda c: c["sources"].update(main="ibott"), "sources: there is no source 'ibott'"),
         (lambda c: c["methods"].update(gtaa=None), "methods: there is no method 'gtaa'"),

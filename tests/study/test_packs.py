@@ -60,7 +60,7 @@ def test_groups_say_exactly_what_the_packs_hold(runs: set[Run], packed: list[str
 
 def test_packing_of_the_mini_study(tiny_study: Study) -> None:
     study = Study({**tiny_study.content, "pack": ["source", "method", "mix", "lam"]})
-    assert len(study.packs) == 2 * 2 * 2  # data sets, rates, seeds
+    assert len(study.packs) == 2 * 2 * 2  # datasets, rates, seeds
     pack = study.pack({"dataset": "mini_near", "rate": "15", "seed": "0", "other": "ignored"})
     assert pack.name == "dataset=mini_near/rate=15/seed=0"
     assert {(run.dataset, run.rate, run.seed) for run in pack.runs} == {("mini_near", 15.0, 0)}

@@ -1,4 +1,4 @@
-"""Small archives in the true layouts of the data sets: names, lists, .mat files and traps.
+"""Small archives in the true layouts of the datasets: names, lists, .mat files and traps.
 
 ``build`` writes the archives under the names they are published under, ``lay_out`` what they
 unpack to. Images are tiny and differ by class, so that a model can learn them. Classes are
@@ -25,7 +25,7 @@ Members = dict[str, bytes]  # of an archive: path -> content
 
 @dataclass(frozen=True)
 class Size:
-    """How large a data set is built: images a class, the first of every two classes.
+    """How large a dataset is built: images a class, the first of every two classes.
 
     Of VOC 2012, which always has 20 classes, ``masked`` images with masks.
     """

@@ -1,4 +1,4 @@
-"""Small random data sets and sources, written where a study looks for them."""
+"""Small random datasets and sources, written where a study looks for them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def random_weights(architecture: str, image_size: int, seed: int = 0) -> dict[st
 
 
 def prepare_inputs(study: Study) -> None:
-    """Write the study's data sets and sources."""
+    """Write the study's datasets and sources."""
     from safetensors.torch import save_file
 
     recipe = study.config.recipe

@@ -122,7 +122,7 @@ class StagedStudy:
         (self.folder / "orders" / key).write_text("\n".join(attempts), encoding="utf-8")
 
     def ready(self) -> None:
-        """Let data set and source lie there as if they were prepared long ago."""
+        """Let dataset and source lie there as if they were prepared long ago."""
         study = Study({**STUDY, "tables_file": str(self.folder / "tables.yaml")})
         for path, text in (
             (study.store("mini_near") / "store.json", STORE),

@@ -27,7 +27,7 @@ from gta.results.writers import sole_writer
 from gta.study import Run, Study
 from tests.support.left import fail, finish
 
-# What there is of a prepared data set.
+# What there is of a prepared dataset.
 STORE = json.dumps({"format": STORE_FORMAT, "digest": "staged"})
 EVENTS = Path("events.jsonl")
 

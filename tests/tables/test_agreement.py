@@ -20,7 +20,7 @@ NAMES = ["table2", "table3", "table5"]
 
 @pytest.fixture
 def study(tiny_config: dict[str, Any], workdir: Any) -> Study:
-    """The paper's data sets and rates, few of its tables."""
+    """The paper's datasets and rates, few of its tables."""
     return Study(
         tiny_config
         | {

@@ -1,4 +1,4 @@
-"""Tidy frames: columns, order, the paper's numbers, data sets, masks from attention."""
+"""Tidy frames: columns, order, the paper's numbers, datasets, masks from attention."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ DECLARED = {
 
 @pytest.fixture
 def study(tiny_config: dict[str, Any], workdir: Any) -> Study:
-    """Fine-tuning and GTA (one lambda) on one data set, three seeds."""
+    """Fine-tuning and GTA (one lambda) on one dataset, three seeds."""
     (workdir / "tables.yaml").write_text(yaml.safe_dump(DECLARED))
     return Study(
         {

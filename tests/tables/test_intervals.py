@@ -49,7 +49,7 @@ METHODS: dict[str, Any] = {"attention_only": {}, "gta": {"grid": [0.1, 1]}}
 
 @pytest.fixture
 def study(tiny_config: dict[str, Any], workdir: Path) -> Study:
-    """Three methods on one data set at two rates, two seeds; all runs done and collected."""
+    """Three methods on one dataset at two rates, two seeds; all runs done and collected."""
     content = {**tiny_config, "datasets": ["mini_near"], "methods": METHODS}
     content["seeds"] = [0, 1, 2]
     declared = {

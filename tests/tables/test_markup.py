@@ -162,12 +162,12 @@ def test_a_transposed_table_compares_methods_and_not_rates(tiny_config: dict[str
 
     assert bold(turned) == bold(upright)
     assert len(bold(turned)) == 2 * 2 * 2
-    assert "Bold: the best of a row within a data set." in turned.remarks
-    assert "Bold: the best of a column within a data set." in upright.remarks
+    assert "Bold: the best of a row within a dataset." in turned.remarks
+    assert "Bold: the best of a column within a dataset." in upright.remarks
 
 
 def test_accuracies_on_different_images_are_not_compared(tiny_config: dict[str, Any]) -> None:
     page = laid_out(tiny_config, rows=["rate"], columns=["dataset"])
-    assert "Bold: the best of a data set and rate." in page.remarks
+    assert "Bold: the best of a dataset and rate." in page.remarks
     cells = [cell for cell in page.blocks[0][1].to_numpy().ravel() if cell.best]
     assert [cell.place["method"] for cell in cells] == ["gta"] * 8

@@ -78,7 +78,7 @@ def test_a_hole_is_named_in_the_cell_and_in_the_mean(study: Study) -> None:
 
 def test_the_page_shows_both_lambdas_where_they_differ(study: Study) -> None:
     page = optimism_page(study, "optimism", made(study))
-    assert [title for title, _ in page.blocks] == ["Mean over data sets", "By data set"]
+    assert [title for title, _ in page.blocks] == ["Mean over datasets", "By dataset"]
     text = to_markdown(page)
     assert "| GTA | 1.25 | 1.25 |" in text
     assert (

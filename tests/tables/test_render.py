@@ -85,7 +85,7 @@ def test_markdown_shows_both_selections_side_by_side(page: Page) -> None:
     assert lines[0] == "# Methods over sampling rates"
     rows = [[part.strip() for part in line.split("|")[1:-1]] for line in lines if "|" in line]
     assert rows[0] == [
-        "Data set",
+        "Dataset",
         "Method",
         *(f"λ by {by} accuracy, {rate} %" for by in ("test", "held-out") for rate in (15, 100)),
     ]
@@ -216,7 +216,7 @@ def test_statistics_page(tiny_config: dict[str, Any]) -> None:
     found = [{**counts("mini_near")[0], "train_images": 12000}]
     page = tables.statistics_page(study, "table1", tables.statistics(study, "table1", found))
     text = to_markdown(page)
-    assert "| Data set | Classes | Training images | Test images |" in text
+    assert "| Dataset | Classes | Training images | Test images |" in text
     assert "| Mini near | 3 | 12,000 | 20 |" in text
     assert "| Mini far | - [1] | - [1] | - [1] |" in text
     assert "[1] mini_far: missing: not prepared: `gta data prepare mini_far`" in text

@@ -115,13 +115,13 @@ def test_masks_of_another_data_set_are_named_with_their_view(tiny_config: dict[s
     metrics = metrics_frame(study, acc1, acc1)
     table = segmentation(study, "table4", select(study, metrics), voc)
     page = segmentation_page(study, "table4", table)
-    assert page.blocks[0][1].index.names[:2] == ["Masks of", "Data set"]
+    assert page.blocks[0][1].index.names[:2] == ["Masks of", "Dataset"]
     assert any("480 x 480 pixels" in remark for remark in page.remarks)
     assert not any("480" in remark for remark in own_masks(study).remarks)
 
 
 def own_masks(study: Study) -> Page:
-    """The page of the same study on each data set's own masks."""
+    """The page of the same study on each dataset's own masks."""
     config = study.content | {"segmentation": {"protocols": ["sar"]}}
     own = Study(config)
     metrics = metrics_frame(own, acc1, acc1)

@@ -60,7 +60,7 @@ def test_each_selection_reports_test_accuracy_at_its_own_lambda(tiny_study: Stud
     assert by_heldout["acc1_std"] == pytest.approx(math.sqrt(2))  # ddof 1
     for row in (by_test, by_heldout):
         assert (row["n"], row["seeds"], row["chosen_at"], row["missing"]) == (2, 2, 15.0, "")
-    assert len(table) == 2 * 2 * 2 * 6  # selections, data sets, rates, methods
+    assert len(table) == 2 * 2 * 2 * 6  # selections, datasets, rates, methods
 
 
 def test_one_seed_has_no_deviation(tiny_config: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ def planned(study: StagedStudy) -> set[str]:
         pytest.param(
             {"overrides": [{"dataset": ["mini_far"], "recipe": {"lr": 5.0e-4}}]},
             FAR,
-            id="another learning rate for one data set",
+            id="another learning rate for one dataset",
         ),
         pytest.param(
             {"methods": {"gta": {"grid": [0.1, 1], "reduction": "mean"}}},

@@ -1,4 +1,4 @@
-"""From a store's images to a batch: augmentation for training, resize and crop for testing.
+"""Batches from a store's images: augmentation for training, resize and crop for testing.
 
 A batch is written image by image on the host, as float32 or as bytes, and finished where it is
 used: a batch of bytes is a quarter of the size to copy, and normalising it is nothing to a GPU.
@@ -135,7 +135,7 @@ class Augmenter:
         return _random_box(height, width, self.augment.scale, self.augment.ratio, generator)
 
     def program(self, views: Sequence[View]) -> Program | None:
-        """What is left of RandAugment for ``finish``; None where ``write`` does all of it."""
+        """The part of RandAugment left for ``finish``; None if ``write`` applies all of it."""
         if not self._on_device:
             return None
         return compile_program([view.operations for view in views], self.size)
@@ -167,7 +167,7 @@ class Augmenter:
         self._normalise.write(image, out)
 
     def finish(self, batch: Tensor, program: Program | None = None) -> Tensor:
-        """Do what is left, where the batch is: RandAugment on the device, normalisation of bytes.
+        """Apply RandAugment and normalisation that are set to run on the batch's device.
 
         Args:
             batch: of ``empty``, written, on any device; changed in place.
@@ -246,7 +246,7 @@ class Evaluator:
 
 
 class Normalisation:
-    """From bytes to what the model takes: (x / 255 - mean) / std, on the host or on a device.
+    """Normalisation of bytes for the model: (x / 255 - mean) / std, on the host or on a device.
 
     The same float32 operations in the same order everywhere, so that the results are equal bit for
     bit. Divisors are tensors: PyTorch's CUDA kernel multiplies by the reciprocal of a number.
@@ -322,7 +322,7 @@ def _shifted(image: Pixels, most: int, corner: tuple[int, int]) -> Pixels:
 
 @cache
 def _reflected(side: int, most: int) -> NDArray[np.int64]:
-    """Which line of an image stands where in its surroundings, (side + 2 * most,)."""
+    """Source line of each line of the reflected image, (side + 2 * most,)."""
     return np.pad(np.arange(side), most, mode="reflect")
 
 

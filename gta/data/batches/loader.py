@@ -101,7 +101,7 @@ class Loader:
         return images, labels
 
     def close(self) -> None:
-        """Give up the batches that were begun, and end the threads."""
+        """Drop the batches in progress and end the threads."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 

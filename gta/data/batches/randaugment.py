@@ -34,11 +34,11 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """Of what it does, whichever way its strength grows."""
+        """Name of the operation, without the direction of its strength."""
         return str(self.timm.name).removesuffix("Increasing")
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """Do it as timm does, on Pillow's image."""
+        """Apply the operation to a Pillow image as timm does."""
         if self.name == "Posterize" and self.strength is not None and self.strength <= 0:
             # No bits kept, as timm's policies may ask; from version 13 on Pillow refuses to.
             return Image.new(image.mode, image.size)
@@ -82,7 +82,7 @@ class RandAugment:
 
 
 def _drawn(operation: AugmentOp, rng: random.Random) -> Operation | None:
-    """One of timm's operations at a random strength, None where chance leaves it out."""
+    """One of timm's operations at a random strength; None if it is left out by chance."""
     if operation.prob < 1 and rng.random() > operation.prob:
         return None
     magnitude = operation.magnitude

@@ -1,4 +1,4 @@
-"""From the host's memory to the device that trains, beside what that device computes."""
+"""Copies from host memory to the training device, overlapped with its computations."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class settling:  # noqa: N801  (reads as a statement)
     """A context whose error becomes that of a future, unless it has one already."""
 
     def __init__(self, future: Future[T]) -> None:
-        """Of this future."""
+        """Wrap a future."""
         self._future = future
 
     def __enter__(self) -> None:

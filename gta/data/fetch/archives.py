@@ -77,7 +77,7 @@ class _Record:
 
 
 def find(archive: Archive, folder: Path) -> Path | None:
-    """Where an archive lies in a folder, under any name of it; None where it does not.
+    """Path of an archive in a folder, under any of its names; None if it is not there.
 
     Raises:
         GtaError: if the folder cannot be read.
@@ -93,7 +93,7 @@ def find(archive: Archive, folder: Path) -> Path | None:
 
 
 def by_hand(archive: Archive, folder: Path) -> str:
-    """Say where to place an archive."""
+    """Instructions for placing an archive by hand."""
     names = " or ".join((archive.file, *archive.other_names))
     return f"place it by hand in {folder} as {names}"
 
@@ -177,7 +177,7 @@ def sha256_of(path: Path, records: Path) -> str:
 
 
 def what_instead(path: Path) -> str | None:
-    """What a file is instead of data: empty, a web page or a git-lfs pointer; None for neither.
+    """Name what a file holds in place of data: nothing, a web page, a git-lfs pointer; or None.
 
     Raises:
         OSError: if it cannot be read.

@@ -31,7 +31,7 @@ LONGEST_PAUSE = 60.0  # seconds, whatever a server asks for
 
 @dataclass(frozen=True)
 class Patience:
-    """When a mirror is given up.
+    """Time limits and number of tries before a mirror is given up.
 
     Attributes:
         tries: in a row that bring nothing.
@@ -85,7 +85,7 @@ def fetch(
 
 
 class _MirrorError(Exception):
-    """Why a mirror does not give the file; holds no address, since that may hold a password."""
+    """A mirror's failure; the text holds no address, since that may hold a password."""
 
 
 class _PassingError(_MirrorError):
@@ -121,7 +121,7 @@ def _from_any(
 
 @dataclass(frozen=True)
 class _Origin:
-    """Where the bytes of a part come from.
+    """Address and validators of the file that a partial download belongs to.
 
     Attributes:
         url: the mirror.
@@ -193,7 +193,7 @@ class _Transfer:
             time.sleep(min(pause, LONGEST_PAUSE))
 
     def _go_on(self, url: str) -> None:
-        """Ask once for what is missing of the part."""
+        """Request the missing bytes of a partial download once."""
         start, origin = self._done(), self._origin()
         known = origin.url == _shown(url) and bool(origin.validator)
         # Where the server cannot tell whether it still has the same file, a digest will.
@@ -338,7 +338,7 @@ def _shown(url: str) -> str:
 
 
 def _error_of(error: Exception) -> _MirrorError:
-    """Why there is no answer, in words that hold no address."""
+    """Reason for a missing answer, without an address."""
     inner: BaseException = error
     while below := inner.__cause__ or inner.__context__:
         inner = below

@@ -1,4 +1,4 @@
-"""Where a dataset's files come from: a folder, archives placed by hand, or the network."""
+"""Origin of a dataset's files: a folder, archives placed by hand, or the network."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Origin:
 
 
 def obtain(study: Study, dataset: str, watch: Watch | None = None) -> Origin:
-    """Give the folder that holds a dataset, unpacking or fetching its archives where needed.
+    """Return the folder of a dataset; unpack or fetch its archives if needed.
 
     A folder that was unpacked by hand in the archive folder is taken as it is.
 

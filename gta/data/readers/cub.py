@@ -42,7 +42,7 @@ def read(folder: Path) -> Listing:
 
 
 def _by_id(path: Path) -> dict[str, tuple[str, str]]:
-    """What a list says of each id, and where."""
+    """Values of a list by id, with file and line."""
     found: dict[str, tuple[str, str]] = {}
     for line, where in read_lines(path):
         number, _, value = line.partition(" ")

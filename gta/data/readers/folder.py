@@ -105,7 +105,7 @@ def _root(folder: Path) -> Path:
 
 
 def _instead(folder: Path) -> str:
-    """What is in a folder that does not hold train and test, and what to do."""
+    """Description of a folder without train and test, and the remedy."""
     there = {split for _, split in _splits_in(folder)}
     if there:
         lacking = "test" if "train" in there else "train"

@@ -19,7 +19,7 @@ LISTS = {"train.txt": "train", "val.txt": "heldout", "test.txt": "test"}
 def read(folder: Path) -> Listing:
     """List the images of Grocery Store; see ``gta.data.readers.read``."""
     root = find_root(
-        folder, "classes.csv", *LISTS, what="the folder dataset/ of the Grocery Store data set"
+        folder, "classes.csv", *LISTS, what="the folder dataset/ of the Grocery Store dataset"
     )
     classes = _classes(root / "classes.csv")
     entries: list[Entry] = []

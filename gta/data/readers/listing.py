@@ -1,4 +1,4 @@
-"""What a reader gives: the images of a dataset in the order of its own lists."""
+"""Listings: the images of a dataset in the order of its own lists, as readers return them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNKNOWN = 254  # marks ids without a meaning while a mask is translated
 
 @dataclass(frozen=True)
 class MaskIds:
-    """What the values of a mask file mean.
+    """Meaning of the values of a mask file.
 
     Attributes:
         objects: ids of the object; None for every id that is neither background nor void.
@@ -63,7 +63,7 @@ class MaskIds:
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of a dataset, where it lies and what it is.
+    """One image of a dataset: file, label, split, name.
 
     Attributes:
         name: of the image in the dataset's own lists, unique.
@@ -178,7 +178,7 @@ def require_files(paths: Sequence[Path]) -> None:
     if missing:
         raise GtaError(
             f"{missing[0]}: missing, though the lists name it "
-            f"({len(missing)} of {len(paths)} files are); unpack the data set again"
+            f"({len(missing)} of {len(paths)} files are); unpack the dataset again"
         )
 
 

@@ -155,7 +155,7 @@ def render(
         GtaError: no such set, or a size below 1.
     """
     if name not in SETS:
-        raise GtaError(f"no rendered data set {name!r}; there are: {', '.join(SETS)}")
+        raise GtaError(f"no rendered dataset {name!r}; there are: {', '.join(SETS)}")
     if min(per_class, heldout_images, test_images) < 1:
         raise GtaError(f"{name}: every split needs at least one image (a class)")
     family, number = SETS[name], list(SETS).index(name)

@@ -41,7 +41,7 @@ MARK_NAMES = tuple(MARKS)
 
 @dataclass(frozen=True)
 class Family:
-    """What the images of one set have in common.
+    """Properties that the images of one set share.
 
     Lengths are in units of the body's scale unless said otherwise; hues are in turns.
     """
@@ -162,7 +162,7 @@ def random_habitats(rng: np.random.Generator, n: int) -> Textures:
 
 
 def varied(rng: np.random.Generator, textures: Textures) -> Textures:
-    """The same textures as seen on different days."""
+    """Variations of the same textures, as seen on different days."""
     n = len(textures.hue)
     return replace(
         textures,

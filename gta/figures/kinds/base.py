@@ -102,4 +102,4 @@ class FigureKind(Kind, ABC):
 
     @abstractmethod
     def numbers(self, study: Study, name: str, content: Any) -> pd.DataFrame:
-        """What is drawn, as a tidy frame, which is written as CSV beside the figure."""
+        """Return the drawn numbers as a tidy frame, which is written as CSV beside the figure."""

@@ -28,7 +28,7 @@ BASELINE = "finetune"
 
 
 class Agreement(TableKind):
-    """How far the study's tables of accuracy agree with the paper's."""
+    """Agreement of the study's accuracies with the paper's."""
 
     name: ClassVar[str] = "agreement"
     inputs: ClassVar[tuple[Input, ...]] = ("metrics", "intervals")
@@ -239,7 +239,7 @@ def agreement_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         page.blocks.append((CHOSEN_BY[str(selection)], cells))
     page.remarks += [
         "Compared: our cells that are no hole, of the paper's; a cell that stands in several "
-        "tables counts once in all and by data set.",
+        "tables counts once in all and by dataset.",
         f"Within {DEVIATIONS:g} SD: cells within that many pooled standard deviations of the "
         "paper's cell, of those for which one is known (where it gives none, ours alone). "
         "Δ: ours less the paper's, in percent. By chance: how many of them would be if ours had "

@@ -99,9 +99,9 @@ def optimism_page(study: Study, name: str, table: pd.DataFrame) -> Page:
         over = groups.agg(mean=("optimism_mean", _whole_mean), missing=("missing", _joined))
         columns = {"": lambda row: Cell(row.mean, notes=page.note(row.missing))}
         means = grid(study, over.reset_index(), lines, ["rate"], columns)
-        page.blocks.append(("Mean over data sets", means))
+        page.blocks.append(("Mean over datasets", means))
     cells = grid(study, table, ["dataset", *lines], ["rate"], {"": partial(_cell, page)})
-    page.blocks.append(("By data set" if page.blocks else "", cells))
+    page.blocks.append(("By dataset" if page.blocks else "", cells))
     known = table.dropna(subset="optimism_mean")
     same = sum(map(_agree, known.itertuples()))
     page.remarks.append(
@@ -112,7 +112,7 @@ def optimism_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     page.remarks.append(
         "Mean ± sample standard deviation of the differences between runs of one seed, seeds "
         f"{seeds}; λ a → b: chosen by test accuracy → by held-out accuracy; 0 where these are the "
-        "same. A mean over data sets is over those that have the cell."
+        "same. A mean over datasets is over those that have the cell."
     )
     page.remarks.extend(hole_remarks(table))
     page.remarks.extend(choice_remarks(study, table["method"]))

@@ -64,7 +64,7 @@ def pilot(study: Study, name: str, selected: pd.DataFrame, reference: pd.DataFra
 
     The distance of a cell is its difference to the paper's mean in standard deviations of that
     difference, z = (ours - paper) / (s sqrt(1/n + 1/3)), where s^2 is the mean of the paper's
-    squared deviations of this method at this rate, over all of its data sets: a cell's own, of
+    squared deviations of this method at this rate, over all of its datasets: a cell's own, of
     three seeds, is too uncertain. That of a reading is the root mean square of z over its cells,
     near 1 where only seeds differ.
 

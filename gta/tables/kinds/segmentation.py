@@ -110,7 +110,7 @@ def _protocols(study: Study, measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def _places(study: Study, cells: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """On whose masks the models of each data set were measured; else on whose they are to be."""
+    """Datasets whose masks the models of each dataset were, or are to be, compared with."""
     import pandas as pd
 
     found = measured[["dataset", "evaluated_on"]].dropna().drop_duplicates()
@@ -124,7 +124,7 @@ def _places(study: Study, cells: pd.DataFrame, measured: pd.DataFrame) -> pd.Dat
 def _pretrained(
     study: Study, cells: pd.DataFrame, protocols: pd.DataFrame, measured: pd.DataFrame
 ) -> pd.DataFrame:
-    """Sources before fine-tuning, on each data set's masks."""
+    """Sources before fine-tuning, on each dataset's masks."""
     from gta.tables.missing import UNMEASURED
     from gta.tables.order import PRETRAINED
 
@@ -148,7 +148,7 @@ def _pretrained(
 
 
 def _without_masks(study: Study, dataset: str) -> str:
-    """Says that a dataset has no masks; empty where it may have some."""
+    """Note that a dataset has no masks; empty if it may have some."""
     if study.has_masks(dataset):
         return ""
     return f"{study.dataset_info(dataset).title} has no object masks"
@@ -217,7 +217,7 @@ def segmentation_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     seeds = ", ".join(map(str, study.config.seeds))
     page.remarks.append(f"On the test images; mean ± sample standard deviation over seeds {seeds}.")
     known = table.dropna(subset="mass").drop_duplicates("protocol")[PROTOCOL]
-    settings = study.config.segmentation  # a size holds where the masks are of another data set
+    settings = study.config.segmentation  # a size holds where the masks are of another dataset
     sizes = {p.name: p.size for p in settings.measured if settings.dataset is not None}
     for protocol, mass, heads, ignore_void in known.to_numpy().tolist():
         size = sizes.get(protocol)

@@ -1,4 +1,4 @@
-"""Every data set from its archives: found or fetched, checked, unpacked, prepared, split."""
+"""Every dataset from its archives: found or fetched, checked, unpacked, prepared, split."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def sha256(path: Path) -> str:
 
 
 def study_of(config: dict[str, Any], dataset: str, files: list[Path], **keys: Any) -> Study:
-    """A study of one data set, whose archives are held to the digests of the given files."""
+    """A study of one dataset, whose archives are held to the digests of the given files."""
     known = [
         archive for form in DATASETS[dataset].forms for archive in (*form.archives, *form.optional)
     ]
