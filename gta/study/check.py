@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gta.catalog import DATASETS, MIXES, SOURCES
+from gta.catalog import BSS_LISTS, DATASETS, MIXES, SOURCES
 from gta.catalog.shapes import Shape, shape_of
 from gta.errors import GtaError
 from gta.methods.readings import TapRequest
@@ -239,15 +239,16 @@ def _check_titles(study: Study) -> Iterator[GtaError]:
 
 
 def _check_digests(study: Study) -> Iterator[GtaError]:
-    """``digests`` of files that no dataset and no source has."""
+    """``digests`` of files that no dataset, no source and no published split list has."""
     forms = (form for info in DATASETS.values() for form in info.forms)
     archives = [archive for form in forms for archive in (*form.archives, *form.optional)]
     archives += [info.archive for info in SOURCES.values() if info.archive is not None]
+    archives += BSS_LISTS.values()
     known = list(dict.fromkeys(archive.file for archive in archives))
     for file in study.config.digests:
         if file not in known:
             parts = (
-                "no dataset and no source of the catalog has this file",
+                "no dataset, source or split list of the catalog has this file",
                 nearest(file, known),
                 f"known: {listed(known)}",
             )
