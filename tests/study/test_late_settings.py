@@ -83,7 +83,7 @@ def figure(kind: str, method: list[str], **keys: Any) -> Callable[[dict[str, Any
         ),
         (
             lambda c: c.update(digests={"CUB_200_2011.tar": "0123abcd"}),
-            "digests.CUB_200_2011.tar: no dataset, source or split list of the catalog has this file",
+            "digests.CUB_200_2011.tar: no dataset, source or split list of the catalog has",
         ),
         (
             lambda c: c.update(tables=["table4"], keep_weights="none"),
