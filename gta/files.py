@@ -237,7 +237,7 @@ def _sign(path: Path) -> None:
 
 
 def holder_of(path: Path) -> str:
-    """Who holds a lock, as its holder wrote it there: process, machine and time."""
+    """Holder of a lock, as written into it: process, machine and time."""
     try:
         return path.read_text("utf-8", errors="replace").strip()[:200] or "an unnamed process"
     except OSError:

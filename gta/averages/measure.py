@@ -103,7 +103,7 @@ def write(study: Study, table: pa.Table) -> None:
 
 
 def _place(run: Run) -> tuple[Any, ...]:
-    """What a run and its probe share."""
+    """Fields that a run and its probe share."""
     return run.dataset, run.rate, run.source, run.seed
 
 

@@ -142,7 +142,7 @@ def undecided(study: Study) -> dict[str, int] | None:
 
 
 def undecided_line(study: Study) -> str | None:
-    """What ``undecided`` gives, in words."""
+    """Describe the result of ``undecided``."""
     if (found := undecided(study)) is None or study.config.tune is None:
         return None
     seeds = ", ".join(map(str, study.config.tune.seeds))

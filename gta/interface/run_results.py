@@ -67,7 +67,7 @@ class RunResults:
 
     @property
     def mix(self) -> str:
-        """How training images are mixed; ``none`` where they are not."""
+        """Mixing of training images; ``none`` if they are not mixed."""
         return self.run.mix
 
     @property

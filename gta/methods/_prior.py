@@ -89,7 +89,7 @@ class PriorAttention(Attention):
 
 
 def add_prior(model: nn.Module, block: int, generator: torch.Generator | None = None) -> None:
-    """Give a block of a timm ViT a prior at its start; the block keeps its weights.
+    """Add a prior at its start to a block of a timm ViT; the block keeps its weights.
 
     Args:
         model: the ViT.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Over = Literal["images", "weights", "features"]
-"""What a penalty is computed from; it decides how micro-batches add up to the batch's penalty.
+"""Basis of a penalty; it decides how micro-batches add up to the batch's penalty.
 
 ``images``: a mean over images. Each micro-batch counts by its share of the batch.
 ``weights``: the parameters alone. Computed once per batch.

@@ -65,12 +65,12 @@ class Combined(Method):
 
     @property
     def taps(self) -> TapRequest | None:
-        """What any part reads of the target."""
+        """Union of the parts' readings of the target."""
         return _union(part.taps for part in self.parts)
 
     @property
     def source_taps(self) -> TapRequest | None:
-        """What any part reads of the source."""
+        """Union of the parts' readings of the source."""
         return _union(part.source_taps for part in self.parts)
 
     @property
@@ -90,7 +90,7 @@ class Combined(Method):
 
     @property
     def lam_of(self) -> str:
-        """What the run's lambda weighs."""
+        """Unit of the run's lambda."""
         pairs = zip(self.parts, self.lams, strict=True)
         return next((part.lam_of for part, own in pairs if own is None), "")
 
@@ -109,7 +109,7 @@ class Combined(Method):
         return all(part.trains(parameter) for part in self.parts)
 
     def decays(self, parameter: str) -> bool:
-        """Where every part lets it."""
+        """Whether every part allows it."""
         return all(part.decays(parameter) for part in self.parts)
 
     def penalty(self, step: Any, lam: float) -> dict[str, Tensor]:
@@ -181,7 +181,7 @@ def combine(name: str, methods: Mapping[str, type[Method]]) -> type[Combined]:
 
 
 def _fault(parts: Sequence[type[Method]]) -> str | None:
-    """Why methods cannot be combined, None where they can."""
+    """Reason why methods cannot be combined; None if they can."""
     changes = {part: _overridden(part) for part in parts}
     for part, changed in changes.items():
         if not changed:
@@ -210,7 +210,7 @@ def _fault(parts: Sequence[type[Method]]) -> str | None:
 
 
 def _overridden(method: type[Method]) -> set[str]:
-    """Which of ``Method``'s attributes a method has of its own, but for what describes it."""
+    """Attributes of ``Method`` that a method overrides, except descriptions."""
     return {
         attribute
         for attribute in vars(Method)

@@ -19,7 +19,7 @@ WORDS = {PriorAttention: "spatial priors", SalientAttention: "attention to salie
 
 
 def add_parts(model: VisionTransformer, names: Collection[str]) -> None:
-    """Give a plain ViT the parts that weights of these names hold, at their start.
+    """Add the parts that weights of these names hold to a plain ViT, at their start.
 
     Args:
         model: its blocks are changed in place.
@@ -36,6 +36,6 @@ def add_parts(model: VisionTransformer, names: Collection[str]) -> None:
 
 
 def parts_of(model: VisionTransformer) -> list[str]:
-    """What a model has beside a plain ViT, in words; empty for a plain one."""
+    """Description of a model's parts beyond a plain ViT; empty for a plain one."""
     kinds = {type(part) for part in model.modules()}
     return [words for kind, words in WORDS.items() if kind in kinds]

@@ -47,7 +47,7 @@ def map_shares(model: VisionTransformer, images: Tensor, block: int = -1) -> Ten
 
 
 def mask_request(model: VisionTransformer) -> TapRequest:
-    """What to read for ``mask_logits``."""
+    """Request the readings for ``mask_logits``."""
     if has_cls(model):
         return TapRequest(cls_logits=(-1,))
     return TapRequest(cls_attention=(shown_block(model),))

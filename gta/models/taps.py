@@ -216,7 +216,7 @@ class Taps:
             handle.remove()
 
     def _on_input(self, block: int, _: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        """What attention takes beside tokens: a rotation; or a mask and shared queries."""
+        """Inputs of attention besides tokens: a rotation, or a mask and shared queries."""
         more = args[1] if len(args) > 1 else None
         self._read["input", block] = {"second": more, **kwargs}
 

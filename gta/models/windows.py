@@ -17,7 +17,7 @@ from gta.methods.base import full_precision
 
 @dataclass(frozen=True)
 class Windows:
-    """How the places of a grid lie in windows.
+    """Arrangement of a grid's places in windows.
 
     Attributes:
         grid: rows and columns of the image's places.

@@ -32,7 +32,7 @@ class Size:
 
     @property
     def classes(self) -> int:
-        """How many."""
+        """Number of classes."""
         return len(self.train)
 
     @property

@@ -18,7 +18,7 @@ IMPORTS = "imports"  # folder of a study's results: the manifest of each archive
 
 @dataclass(frozen=True, order=True)
 class ImportedFrom:
-    """Where an imported run was trained.
+    """Origin of an imported run.
 
     Attributes:
         machine: name of the host that wrote the archive.

@@ -64,7 +64,7 @@ class Tested(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training and testing a run gave; metrics are computed from it.
+    """Outcome of training and testing a run; metrics are computed from it.
 
     Attributes:
         run_files: the run, its files and its recipe's digest.

@@ -1,4 +1,4 @@
-"""Which files and folders gta itself wrote, told by what they hold, not by their names alone."""
+"""Recognition of files and folders that gta wrote, by their content, not by names alone."""
 
 from __future__ import annotations
 

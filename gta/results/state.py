@@ -168,7 +168,7 @@ def note_failure(run_files: RunFiles, error: GtaError, origin: Origin | None = N
 
 
 def failure_of(run_files: RunFiles, origin: Origin | None = None) -> str | None:
-    """Why the last attempt to train a run ended.
+    """Error that ended the last attempt to train a run.
 
     None if it did not fail, or if settings, data or source have changed since.
     """

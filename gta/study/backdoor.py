@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gta.study.values import Strict
+from gta.study.values import Seed, Strict
 
 
 class Backdoor(Strict):
@@ -23,8 +23,8 @@ class Backdoor(Strict):
         seed: of the trigger's colours, its places, and the choice of images.
     """
 
-    target: Annotated[int, Field(ge=0)] = 0
+    target: Annotated[int, Field(ge=0, le=32767)] = 0  # labels are int16
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     side: Annotated[float, Field(gt=0, lt=1)] = 30 / 224
     place: Literal["corner", "random"] = "corner"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0

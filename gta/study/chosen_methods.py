@@ -155,7 +155,7 @@ class StudyMethods(Mapping[str, type[Method]]):
         return {part: self._grid((name, part)) for part in parts}
 
     def tuned_grids(self, name: str) -> dict[str, tuple[float, ...]]:
-        """What is tuned beside lambda: further lambdas of a combination by their part, ``lr``."""
+        """Parameters tuned besides lambda: a combination's further lambdas, by part, and ``lr``."""
         grids = self._grids_of_parts(name) if name in self._parts else {}
         beside = dict(list(grids.items())[1:])
         return beside | ({LR: self._lrs[name]} if name in self._lrs else {})

@@ -71,7 +71,7 @@ def with_credentials(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def private_path(path: Path) -> Path:
-    """Where the credentials of a config lie."""
+    """Path of a config's credentials."""
     return path.with_name(f".{path.name}.private")
 
 

@@ -1,4 +1,4 @@
-"""What docstrings say of a class and of its attributes, for the schema and the reference."""
+"""Descriptions of classes and attributes from docstrings, for the schema and the reference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def summary_of(cls: type) -> str:
 
 
 def attributes_of(cls: type) -> dict[str, str]:
-    """What the ``Attributes:`` section of a class and of its bases says of each attribute.
+    """Descriptions of attributes in the ``Attributes:`` sections of a class and its bases.
 
     An entry may name several attributes: ``rows, columns: fields of a cell``.
     """

@@ -231,7 +231,7 @@ def rates_of(cells: Cells, rates: list[float]) -> list[float]:
 
 @dataclass
 class Expanded:
-    """What the tables and figures of a study need.
+    """Runs that the tables and figures of a study need.
 
     Attributes:
         cells: of each, sorted.

@@ -18,7 +18,7 @@ def head_run_of(run: Run, methods: StudyMethods) -> Run | None:
 
 
 def head_fault(name: str, methods: StudyMethods) -> str | None:
-    """Why no run gives the head that a method starts from; None if one does, or none is needed."""
+    """Reason why no run gives a method's first head; None if one does or none is needed."""
     method = methods[name].init_head
     if method is None:
         return None

@@ -41,7 +41,7 @@ class StudyInputs:
         self._weights: dict[str, str] = {}
 
     def dataset_info(self, name: str) -> DatasetInfo:
-        """What is known of a dataset: the catalog's, or the config's own.
+        """Description of a dataset, from the catalog or the config.
 
         Raises:
             GtaError: if neither has it.
@@ -119,7 +119,7 @@ class StudyInputs:
 
     @property
     def archives_root(self) -> Path:
-        """Where archives of datasets are placed or fetched, shared by all studies."""
+        """Folder where archives of datasets are placed or fetched, shared by all studies."""
         return folder_of("GTA_ARCHIVES", "data/archives", self.root)
 
     @property
@@ -129,7 +129,7 @@ class StudyInputs:
 
     @property
     def store_root(self) -> Path:
-        """Where prepared datasets and sources lie, shared by all studies."""
+        """Folder of prepared datasets and sources, shared by all studies."""
         return folder_of("GTA_STORE", "data/store", self.root)
 
     def placed_folder(self, dataset: str) -> Path:

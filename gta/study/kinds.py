@@ -36,7 +36,7 @@ Input = Literal[
     "masks",
     "source",
 ]
-"""What a table or figure is made of: the collected metrics, the intervals of gains, the masks
+"""Inputs of a table or figure: the collected metrics, the intervals of gains, the masks
 measured from attention, the tests on corrupted images, the tests of averaged weights, the tests on
 images with a trigger, the prepared datasets, the datasets whose masks are used, the main source's
 weights."""

@@ -163,7 +163,7 @@ LearningRates = Annotated[
 
 
 class MethodSettings(Strict):
-    """What to try with a method; its own settings are added from its class's fields.
+    """Grid of a method; its own settings are added from its class's fields.
 
     Attributes:
         grid: λ to try; left out: the method's own grid.

@@ -22,9 +22,9 @@ from gta.study.tables import TableSpec
 RECIPE_VERSION = 2
 
 RecipeKey = tuple[tuple[int, ...], str | None, str, bool, float | None]
-"""What decides a run's recipe: overrides, variant and table laid over the study's, whether its
-dataset holds photographs, which need a test view, and its own learning rate, where its method tunes
-it."""
+"""Parts that decide a run's recipe: overrides, variant and table merged over the study's, whether
+its dataset holds photographs, which need a test view, and its own learning rate, if its method
+tunes it."""
 
 
 class StudyRecipes:
@@ -55,7 +55,7 @@ class StudyRecipes:
         self._digests: dict[tuple[Any, ...], str] = {}
 
     def key(self, run: Run) -> RecipeKey:
-        """What decides a run's recipe."""
+        """Parts that decide a run's recipe."""
         self._expanded.require(run, self._config.study)
         overrides = enumerate(self._config.overrides)
         matching = tuple(i for i, override in overrides if override.matches(run))

@@ -11,7 +11,7 @@ from gta.study.run import Run
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Where the files of a run lie, and what a valid result must agree with.
+    """Paths of a run's files, and the digests that a valid result must match.
 
     ``Study.run_files`` builds it. A path says where a file belongs; it need not exist.
 

@@ -235,7 +235,7 @@ class Study(StudyInputs):
         return self._recipes.recipe(run)
 
     def recipe_key(self, run: Run) -> RecipeKey:
-        """What decides a run's recipe."""
+        """Parts that decide a run's recipe."""
         return self._recipes.key(run)
 
     def digest(self, run: Run) -> str:

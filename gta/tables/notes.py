@@ -206,7 +206,7 @@ def choice_remarks(study: Study, methods: Iterable[str]) -> list[str]:
 
 
 def tune_notes(study: Study) -> list[str]:
-    """On which seeds lambda was chosen, where these are not all."""
+    """Note on the seeds that lambda was chosen on, if these are not all."""
     if study.config.tune is None:
         return []
     tuned, every = (

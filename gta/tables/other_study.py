@@ -83,12 +83,12 @@ def _sentence(other: Study, what: list[str]) -> str:
 
 
 def other_name(study: Study) -> str:
-    """What heads the other study's numbers."""
+    """Heading of the other study's numbers."""
     return str(study.reference_study and study.reference_study.name)
 
 
 def other_remark(study: Study) -> str:
-    """Whose numbers stand beside ours, and in which keys the configs differ."""
+    """Note that names the other study and the keys in which the configs differ."""
     other = open_reference(study)
     keys = differing_keys(
         study.config.model_dump(mode="json"), other.config.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Beside the paper, or another study: its numbers, and whether ours lie within two deviations."""
+"""Reference numbers of the paper or another study, and whether ours lie within two deviations."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ FROM_FILE = [
 
 
 def recorded_states():
-    """Of each such dataset and source, a file whose time tells when the user's files changed."""
+    """Files whose times tell when the user's files of datasets and sources changed."""
     if not FROM_FILES and not FROM_FILE:
         return {}, {}
     from gta.data import contents  # slow to import, and most studies have no such files
@@ -178,7 +178,7 @@ def training_inputs(wildcards):
 
 
 def digests_of(wildcards):
-    """What decides a pack's numbers; a change re-runs it."""
+    """Parameters that decide a pack's numbers; a change re-runs it."""
     return [study.digest(run) for run in study.pack(wildcards).runs]
 
 
@@ -188,7 +188,7 @@ def mask_stores(runs):
 
 
 def inputs_of(names):
-    """What some tables or figures are made of, as their kinds declare."""
+    """Inputs of some tables or figures, as their kinds declare."""
     found = {}
     for name in names:
         runs = runs_of([name])

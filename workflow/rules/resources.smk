@@ -1,4 +1,4 @@
-"""What the jobs that use a GPU ask of a scheduler, from the study; a retry asks for more.
+"""Resources of the jobs that use a GPU, from the study; a retry asks for more.
 
 A profile's `set-resources` and `set-threads` override it; what they say of `train` holds for every
 training rule. Locally only `gpu` counts, where the profile limits it.

@@ -60,7 +60,7 @@ class Trigger:
         image[:, row : row + self.side, column : column + self.side] = values
 
     def mask(self, position: int) -> Tensor:
-        """Where the trigger is, (S, S) bool."""
+        """Mask of the trigger, (S, S) bool."""
         mask = torch.zeros(self._size, self._size, dtype=torch.bool)
         row, column = self.corner(position)
         mask[row : row + self.side, column : column + self.side] = True
@@ -68,7 +68,7 @@ class Trigger:
 
 
 class Poison:
-    """Which training images bear the trigger and the target's label.
+    """Choice of training images that bear the trigger and the target's label.
 
     Attributes:
         positions: of the poisoned images in the store.

@@ -87,7 +87,7 @@ def unpack(
 
 
 def record_of(target: Path) -> Path:
-    """Where the record of an unpacked folder lies, beside it."""
+    """Path of the record beside an unpacked folder."""
     return target.with_name(f"{target.name}.json")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Curves(NamedTuple):
-    """What is drawn.
+    """Numbers of the figure.
 
     Attributes:
         points: ``dataset, rate, lam, acc1_mean, acc1_std`` and more, a row a point.

@@ -1,4 +1,4 @@
-"""What tables of tests of finished runs share: their frame."""
+"""Frame shared by tables of tests of finished runs."""
 
 from __future__ import annotations
 
