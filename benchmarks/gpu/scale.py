@@ -77,6 +77,7 @@ def content(scale: Scale, study: str, lambdas: int = 4, **recipe: Any) -> dict[s
         # never reached: a measurement ends the run
         "iterations": 1_000_000,
         "lr": 1e-6,
+        "min_lr": 0.0,
         "evaluation": {"resize": scale.side * 8 // 7, "interpolation": "bicubic"},
     }
     changed = {

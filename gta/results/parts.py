@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,7 +46,6 @@ class ForbiddenError(GtaError):
     """A file that this user may not read."""
 
 
-@cache
 def columns_of(kind: Kind) -> tuple[Column, ...]:
     """The columns of a kind of file, without identity."""
     others = {"history": HISTORY_COLUMNS, "predictions": PREDICTION_COLUMNS}

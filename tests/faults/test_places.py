@@ -77,7 +77,8 @@ def test_results_that_cannot_be_written_are_one_line_and_leave_no_lock(
     record.mkdir(parents=True)  # which stops root too
     assert study.start(*arguments(study)).wait(300) == 1
     last = study.said.splitlines()[-1]
-    assert last == "error: results/staged/config.yaml: cannot be written: Is a directory"
+    fault = "results/staged/config.yaml: cannot be written: is a folder, not a regular file"
+    assert last == f"error: {fault}"
     assert not study.events("started")
     record.rmdir()
     call(study)

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.xdist_group("slurm")
 def real(cluster: Cluster, tmp_path: Path) -> Iterator[StagedStudy]:
     """The folder of the staged study with the real `gta`."""
     with on(cluster, tmp_path, staged=False) as study:
+        study.env["GTA_DEVICES"] = "cpu"  # the cluster's GPUs are files
         yield study
 
 

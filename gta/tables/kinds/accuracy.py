@@ -143,7 +143,7 @@ def accuracy_page(study: Study, name: str, table: pd.DataFrame) -> Page:
     across = spec.columns or ["rate"]
     named = [*spec.groups, *spec.rows]
     more = [f for f in CELL if f not in {*named, *across} and table[f].nunique() > 1]
-    down = [*named, *more] or ["method"]
+    down = [*named, *more] or [field for field in ("method",) if field not in across]
     within = compared_within(study, name)
     highest = best(table, "acc1_mean", ["selection", *within])
     tied = tied_cells(table, ["selection", *within])
