@@ -94,9 +94,9 @@ def main(
         console.print(f"{name}: not measured: {why}")
     for figure in figures:
         if figure.reached is False:
-            _, found, spread, wanted, *_ = cells(figure)
+            _, value, spread, wanted, *_ = cells(figure)
             scatter = f" (spread {spread})" if spread else ""
-            console.print(f"{figure.name}: {found}{scatter} falls short of its goal, {wanted}")
+            console.print(f"{figure.name}: {value}{scatter} falls short of its goal, {wanted}")
     if not names:
         _write(ROOT / "results" / "bench.json", to_json(figures))
         rows_of = [dataclasses.asdict(figure) for figure in figures]

@@ -140,7 +140,7 @@ class Words:
             return self._list(value)
         if kind == "object":
             return self._mapping(value)
-        return {"boolean": "`true` or `false`", "null": "`null`"}.get(kind) or scalar(value)
+        return {"boolean": "`true` or `false`", "null": "`null`"}.get(str(kind)) or scalar(value)
 
     def _list(self, value: Schema) -> str:
         inner = self.of(value.get("items", {}))

@@ -109,10 +109,10 @@ class Standings:
             *ends, p = known
             found.append(((one, other), ends))
             values.append(p)
-        adjusted = holm(values) if values else []
+        adjusted: list[float] = holm(values).tolist() if values else []
         return {
-            pair: Difference(*ends, clear=p < 1 - LEVEL)
-            for (pair, ends), p in zip(found, adjusted, strict=True)
+            pair: Difference(mean, low, high, clear=p < 1 - LEVEL)
+            for (pair, (mean, low, high)), p in zip(found, adjusted, strict=True)
         }
 
     def title(self, method: str) -> str:
@@ -144,7 +144,7 @@ def claims(standings: Standings) -> Iterator[str]:
                 "clearly below": [p[0] for p, d in found.items() if d.clear and d.mean < 0],
                 "undecided": [p[0] for p, d in found.items() if not d.clear],
             }
-            own = f"{standings.title(base)} ({rows.loc[base, 'acc1_mean']:.1f} %)"
+            own = f"{standings.title(base)} ({rows['acc1_mean'][base]:.1f} %)"
             parts = [
                 f"{len(some)} {words} ({standings.named(some)})" if some else f"none {words}"
                 for words, some in said.items()
