@@ -24,9 +24,11 @@ def test_channels_last_changes_the_layout_and_rounding(make_study):
     weight = found.model.get_parameter("patch_embed.proj.weight")
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not weight.is_contiguous()
-    # The penalty squares small differences of logits: without AVX-512 it has differed by 1.2e-3.
-    for row, wanted in zip(found.history, expected.history, strict=True):
-        assert numbers(row) == pytest.approx(numbers(wanted), rel=2e-3)
+    # One step differs by rounding alone. AdamW then divides by second moments near zero, and the
+    # penalty squares small differences of logits: by processor 2.5e-4 to 9.3e-3 have been seen.
+    pairs = zip(found.history, expected.history, strict=True)
+    for number, (row, wanted) in enumerate(pairs):
+        assert numbers(row) == pytest.approx(numbers(wanted), rel=5e-2 if number else 1e-4)
 
 
 def test_what_is_saved_does_not_show_the_layout(make_study):
