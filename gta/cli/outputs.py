@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,10 @@ from gta.cli.options import DEFAULT_CONFIG, AsJson, Configs, Device, bars, chose
 from gta.errors import GtaError
 from gta.results.origins import origins_of
 from gta.study import Study
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
 
 
 class Format(StrEnum):
@@ -184,18 +188,8 @@ def segmentation(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> N
         gta segmentation
     """
     from gta.attention import segment, write
-    from gta.train import pick_device
 
-    study = Study.load(config)
-    with claimed(device) as where, bars() as progress:
-        task = progress.add_task("models", total=None)
-        measured = segment(
-            study,
-            pick_device(where),
-            lambda done, models: progress.update(task, completed=done, total=models),
-        )
-    write(study, measured)
-    print(f"{study.folder / 'segmentation.parquet'}: {measured.num_rows} rows")
+    _measure(config, device, "segmentation", "models", segment, write)
 
 
 def robustness(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:
@@ -207,18 +201,8 @@ def robustness(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> Non
         gta robustness --config config/mini.yaml --config config/mini-robustness.yaml
     """
     from gta.robustness import measure_robustness, write
-    from gta.train import pick_device
 
-    study = Study.load(config)
-    with claimed(device) as where, bars() as progress:
-        task = progress.add_task("passes over the test images", total=None)
-        measured = measure_robustness(
-            study,
-            pick_device(where),
-            lambda done, passes: progress.update(task, completed=done, total=passes),
-        )
-    write(study, measured)
-    print(f"{study.folder / 'robustness.parquet'}: {measured.num_rows} rows")
+    _measure(config, device, "robustness", "passes over the test images", measure_robustness, write)
 
 
 def averages(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:
@@ -231,18 +215,8 @@ def averages(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:
         gta averages --config config/mini.yaml --config config/mini-averages.yaml
     """
     from gta.averages import measure_averages, write
-    from gta.train import pick_device
 
-    study = Study.load(config)
-    with claimed(device) as where, bars() as progress:
-        task = progress.add_task("cells", total=None)
-        measured = measure_averages(
-            study,
-            pick_device(where),
-            lambda done, cells: progress.update(task, completed=done, total=cells),
-        )
-    write(study, measured)
-    print(f"{study.folder / 'averages.parquet'}: {measured.num_rows} rows")
+    _measure(config, device, "averages", "cells", measure_averages, write)
 
 
 def backdoor(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:
@@ -254,18 +228,31 @@ def backdoor(config: Configs = DEFAULT_CONFIG, device: Device = "auto") -> None:
         gta backdoor --config config/mini.yaml --config config/mini-backdoor.yaml
     """
     from gta.robustness import measure_backdoor, write_backdoor
+
+    _measure(config, device, "backdoor", "runs", measure_backdoor, write_backdoor)
+
+
+def _measure(
+    config: list[Path],
+    device: str,
+    name: str,
+    what: str,
+    measure: Callable[[Study, torch.device, Callable[[int, int], None]], pa.Table],
+    write: Callable[[Study, pa.Table], None],
+) -> None:
+    """Test finished runs with a progress bar that counts ``what``; write the table ``name``."""
     from gta.train import pick_device
 
     study = Study.load(config)
     with claimed(device) as where, bars() as progress:
-        task = progress.add_task("runs", total=None)
-        measured = measure_backdoor(
+        task = progress.add_task(what, total=None)
+        measured = measure(
             study,
             pick_device(where),
-            lambda done, runs: progress.update(task, completed=done, total=runs),
+            lambda done, total: progress.update(task, completed=done, total=total),
         )
-    write_backdoor(study, measured)
-    print(f"{study.folder / 'backdoor.parquet'}: {measured.num_rows} rows")
+    write(study, measured)
+    print(f"{study.folder / f'{name}.parquet'}: {measured.num_rows} rows")
 
 
 def draw_figures(
